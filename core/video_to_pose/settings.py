@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One frozen dataclass a stage. Defaults live here and nowhere else; units are in the names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """Which part of the clip is read."""
+
+    start_s: float = 0.0
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """Which detector finds the keypoints, and with which model."""
+
+    detector: str = "mediapipe"
+    variant: str = "full"
+    model_path: Path | None = None
+    min_score: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """How keypoints become one person's track."""
+
+    max_gap_s: float = 0.5
+
+
+@dataclass(frozen=True)
+class LiftSettings:
+    """Which lifter is run, and where."""
+
+    lifter: str = "anatomy3d"
+    model_path: Path | None = None
+    device: str = "auto"
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """What is known of the camera and the person's size."""
+
+    fov_degrees: float | None = None
+    """Field of view along the image's longer side; None assumes `assumed_fov_degrees`."""
+    assumed_fov_degrees: float = 60.0
+    height_m: float | None = None
+    """The person's standing height; None keeps the lifter's estimate."""
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """Smoothing and floor."""
+
+    smoothing_cutoff_hz: float = 6.0
+    root_depth_cutoff_hz: float = 1.0
+    contact_speed_m_s: float = 0.4
+    contact_height_m: float = 0.08
+
+
+@dataclass(frozen=True)
+class CaptureSettings:
+    """All stages' settings; stored in the Take's provenance."""
+
+    video: VideoSettings = field(default_factory=VideoSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    track: TrackSettings = field(default_factory=TrackSettings)
+    lift: LiftSettings = field(default_factory=LiftSettings)
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for provenance and the worker's job."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: plain(item) for key, item in value.items()}
+            return str(value) if isinstance(value, Path) else value
+
+        return plain(asdict(self))

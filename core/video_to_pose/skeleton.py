@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Skeletons and keypoint layouts as data.
+
+A `Skeleton` is a tree of named joints; its bones are the edges parent -> joint, one for each joint
+but the root, in joint order: bone ``b`` ends at joint ``b + 1``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """Joint names and parents. Parents come before children; joint 0 is the only root.
+
+    Attributes:
+        name: identifier stored in Takes and lifter files.
+        joints: J joint names; ``left_`` / ``right_`` prefixes are the person's sides.
+        parents: J parent indices, -1 for joint 0.
+
+    Raises:
+        ValueError: when a parent does not come before its child or there is a second root.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.joints) != len(self.parents):
+            raise ValueError(f"{len(self.joints)} joints but {len(self.parents)} parents")
+        if not self.parents or self.parents[0] != -1:
+            raise ValueError("joint 0 must be the root (parent -1)")
+        for child, parent in enumerate(self.parents[1:], start=1):
+            if not 0 <= parent < child:
+                raise ValueError(f"parent of {self.joints[child]} must come before it, got {parent}")
+
+    @property
+    def joint_count(self) -> int:
+        return len(self.joints)
+
+    @property
+    def bone_count(self) -> int:
+        return len(self.joints) - 1
+
+    @cached_property
+    def bone_children(self) -> np.ndarray:
+        """(B,) joint at the far end of each bone: 1 to J-1."""
+        return np.arange(1, self.joint_count)
+
+    @cached_property
+    def bone_parents(self) -> np.ndarray:
+        """(B,) joint at the near end of each bone."""
+        return np.asarray(self.parents[1:])
+
+    def index(self, joint: str) -> int:
+        """Index of a joint by name. Raises ValueError when there is none."""
+        return self.joints.index(joint)
+
+    @cached_property
+    def mirror(self) -> np.ndarray:
+        """(J,) index of each joint's counterpart on the other side (itself on the midline)."""
+        return mirror_indices(self.joints)
+
+
+def mirror_indices(names: tuple[str, ...]) -> np.ndarray:
+    """(N,) for each name the index of the same name with left and right exchanged."""
+
+    def other(name: str) -> str:
+        if name.startswith("left_"):
+            return "right_" + name[5:]
+        if name.startswith("right_"):
+            return "left_" + name[6:]
+        return name
+
+    return np.asarray([names.index(other(name)) for name in names])
+
+
+def _tree(name: str, edges: list[tuple[str, str | None]]) -> Skeleton:
+    joints = tuple(joint for joint, _ in edges)
+    parents = tuple(-1 if parent is None else joints.index(parent) for _, parent in edges)
+    return Skeleton(name, joints, parents)
+
+
+BODY_22 = _tree(
+    "body22",
+    [
+        ("pelvis", None),  # middle of the two hip joints
+        ("left_hip", "pelvis"),
+        ("left_knee", "left_hip"),
+        ("left_ankle", "left_knee"),
+        ("left_toe", "left_ankle"),  # ball of the foot: base of the middle toe
+        ("right_hip", "pelvis"),
+        ("right_knee", "right_hip"),
+        ("right_ankle", "right_knee"),
+        ("right_toe", "right_ankle"),
+        ("spine", "pelvis"),  # about the lowest rib
+        ("thorax", "spine"),  # middle between the inner ends of the clavicles
+        ("head", "thorax"),  # base of the skull
+        ("head_top", "head"),
+        ("nose", "head"),
+        ("left_shoulder", "thorax"),
+        ("left_elbow", "left_shoulder"),
+        ("left_wrist", "left_elbow"),
+        ("left_hand", "left_wrist"),  # middle of the knuckles
+        ("right_shoulder", "thorax"),
+        ("right_elbow", "right_shoulder"),
+        ("right_wrist", "right_elbow"),
+        ("right_hand", "right_wrist"),
+    ],
+)
+"""The product's skeleton: body, feet to the ball, hands to the knuckles, head with nose."""
+
+H36M_17 = _tree(
+    "h36m17",
+    [
+        ("pelvis", None),
+        ("right_hip", "pelvis"),
+        ("right_knee", "right_hip"),
+        ("right_ankle", "right_knee"),
+        ("left_hip", "pelvis"),
+        ("left_knee", "left_hip"),
+        ("left_ankle", "left_knee"),
+        ("spine", "pelvis"),
+        ("thorax", "spine"),
+        ("nose", "thorax"),
+        ("head_top", "nose"),
+        ("left_shoulder", "thorax"),
+        ("left_elbow", "left_shoulder"),
+        ("left_wrist", "left_elbow"),
+        ("right_shoulder", "thorax"),
+        ("right_elbow", "right_shoulder"),
+        ("right_wrist", "right_elbow"),
+    ],
+)
+"""Human3.6M's 17 joints in VideoPose3D's order."""
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (BODY_22, H36M_17)}
+
+MEDIAPIPE_33: tuple[str, ...] = (
+    "nose",
+    "left_eye_inner",
+    "left_eye",
+    "left_eye_outer",
+    "right_eye_inner",
+    "right_eye",
+    "right_eye_outer",
+    "left_ear",
+    "right_ear",
+    "mouth_left",
+    "mouth_right",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_pinky",
+    "right_pinky",
+    "left_index",
+    "right_index",
+    "left_thumb",
+    "right_thumb",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+    "left_heel",
+    "right_heel",
+    "left_foot_index",
+    "right_foot_index",
+)
+"""Landmarks of MediaPipe's Pose Landmarker, in its order and with its names."""
