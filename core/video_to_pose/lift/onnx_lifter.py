@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a lifter's ONNX file over a whole track with ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError, SetupError
+from ..rotation import normalize
+from ..skeleton import Skeleton, mirror_indices
+from ..types import KeypointTrack, LiftedPose
+from .normalize import mirror_features, normalize_keypoints
+
+NORMALIZATION = "view-1"
+CHUNK_FRAMES = 2048
+"""Frames lifted at once: bounds the memory of hour-long clips."""
+
+FILLED_SCORE = 0.15
+"""What a keypoint that was filled in between seen frames is worth to the network."""
+
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+
+_CONFIDENCE_FROM = {  # joints that no keypoint shows directly
+    "pelvis": ("left_hip", "right_hip"),
+    "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
+    "thorax": ("left_shoulder", "right_shoulder"),
+    "head": ("left_ear", "right_ear", "nose"),
+    "head_top": ("left_ear", "right_ear", "nose"),
+    "left_toe": ("left_foot_index",),
+    "right_toe": ("right_foot_index",),
+    "left_hand": ("left_index", "left_pinky"),
+    "right_hand": ("right_index", "right_pinky"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Lifter:
+    """A loaded lifter; call it with a track and the camera's intrinsics.
+
+    Attributes:
+        session: ONNX Runtime session.
+        skeleton: what it answers in.
+        keypoints: names it reads, in order.
+        receptive_field: frames around a frame that it looks at.
+        frame_rate: frames per second it was trained for.
+        flip: average with the mirrored picture.
+        metadata: everything the file says of itself.
+    """
+
+    session: Any
+    skeleton: Skeleton
+    keypoints: tuple[str, ...]
+    receptive_field: int
+    frame_rate: float
+    flip: bool
+    metadata: Mapping[str, str]
+
+    def __call__(self, track: KeypointTrack, focal_px: float, centre_px: ArrayLike) -> LiftedPose:
+        """Directions of every frame, one set of lengths, and the clip's up vector, in camera axes.
+
+        Raises:
+            InputError: the track lacks keypoints that the lifter reads.
+        """
+        positions, scores = select_keypoints(track, self.keypoints)
+        features, R_camera_view = normalize_keypoints(positions, scores, focal_px, centre_px)
+        seconds = track.timestamps[-1] - track.timestamps[0]
+        rate = (track.frame_count - 1) / seconds if seconds > 0 else self.frame_rate
+        stride = max(1, round(rate / self.frame_rate))
+        # faster footage is lifted in interleaved phases, each at about the rate the network knows
+        directions = np.empty((track.frame_count, self.skeleton.bone_count, 3), dtype=np.float32)
+        up = np.empty((track.frame_count, 3), dtype=np.float32)
+        lengths = np.empty((track.frame_count, self.skeleton.bone_count), dtype=np.float32)
+        logits = np.empty_like(lengths)
+        for phase in range(min(stride, track.frame_count)):
+            part = slice(phase, None, stride)
+            directions[part], up[part], lengths[part], logits[part] = self._run(features[part])
+        seen = (scores > FILLED_SCORE).any(axis=1)
+        return LiftedPose(
+            skeleton=self.skeleton,
+            timestamps=track.timestamps,
+            directions=normalize(np.einsum("fij,fbj->fbi", R_camera_view, directions)),
+            lengths=attended_lengths(lengths[seen], logits[seen]) if seen.any() else lengths.mean(axis=0),
+            confidence=joint_confidence(self.skeleton, track),
+            up=clip_up(np.einsum("fij,fj->fi", R_camera_view, up)),
+        )
+
+    def _run(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        results = self._chunks(features)
+        if not self.flip:
+            return results
+        mirror = mirror_indices(self.keypoints)
+        bone_mirror = self.skeleton.mirror[1:] - 1
+        flipped = self._chunks(mirror_features(features, mirror))
+        sign = np.array([-1, 1, 1], dtype=np.float32)
+        directions = results[0] + flipped[0][:, bone_mirror] * sign
+        up = results[1] + flipped[1] * sign
+        lengths = (results[2] + flipped[2][:, bone_mirror]) / 2
+        logits = (results[3] + flipped[3][:, bone_mirror]) / 2
+        return normalize(directions), normalize(up), lengths, logits
+
+    def _chunks(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        reach = self.receptive_field // 2
+        parts = []
+        for start in range(0, len(features), CHUNK_FRAMES):
+            stop = min(start + CHUNK_FRAMES, len(features))
+            low, high = max(0, start - reach), min(len(features), stop + reach)
+            outputs = self.session.run(
+                ["directions", "up", "lengths", "length_logits"], {"features": features[None, low:high]}
+            )
+            parts.append([output[0, start - low : stop - low] for output in outputs])
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
+    """Open a lifter's ONNX file.
+
+    Raises:
+        InputError: the file is missing or is no lifter this version can run.
+        SetupError: the device asked for is not available to ONNX Runtime.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise InputError(f"The lifter file {path} does not exist.", "Check the path, or leave --lifter-model out.", "lifter-missing")
+    available = onnxruntime.get_available_providers()
+    if device != "auto" and PROVIDERS.get(device) not in available:
+        have = ", ".join(name for name, provider in PROVIDERS.items() if provider in available)
+        raise SetupError(
+            f"The device {device!r} is not available to ONNX Runtime here.",
+            f"Use --device auto or one of: {have}; for CUDA install the gpu extra.",
+            "device-missing",
+        )
+    wanted = [PROVIDERS[device]] if device != "auto" else [p for p in (PROVIDERS["cuda"], PROVIDERS["coreml"]) if p in available]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys([*wanted, PROVIDERS["cpu"]])))
+    except Exception as error:  # ONNX Runtime raises its own unrelated classes for every fault of a file
+        raise InputError(f"{path} is not an ONNX file that can be run: {error}", "Choose another file.", "lifter-broken") from error
+    metadata = session.get_modelmeta().custom_metadata_map
+    if metadata.get("normalization") != NORMALIZATION:
+        raise InputError(
+            f"{path} is not a lifter of this version (its metadata gives normalization {metadata.get('normalization')!r}).",
+            "Export it again with `video-to-pose export`, or choose another file.",
+            "lifter-version",
+        )
+    return Lifter(
+        session=session,
+        skeleton=Skeleton(
+            metadata["skeleton"], tuple(json.loads(metadata["joints"])), tuple(json.loads(metadata["parents"]))
+        ),
+        keypoints=tuple(json.loads(metadata["keypoints"])),
+        receptive_field=int(metadata["receptive_field"]),
+        frame_rate=float(metadata["frame_rate"]),
+        flip=flip,
+        metadata=metadata,
+    )
+
+
+def select_keypoints(
+    track: KeypointTrack, names: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions (F, K, 2) and scores (F, K) of the named keypoints; gaps in time are bridged linearly.
+
+    Raises:
+        InputError: the track has none of some keypoint.
+    """
+    lacking = [name for name in names if name not in track.names]
+    if lacking:
+        raise InputError(
+            f"The keypoints lack {', '.join(lacking)}, which the lifter reads.",
+            "Use a detector that gives them, such as mediapipe.",
+            "keypoints-lacking",
+        )
+    index = [track.names.index(name) for name in names]
+    positions = track.positions[:, index].astype(np.float64)
+    scores = track.scores[:, index].astype(np.float64)
+    for k in range(len(names)):
+        seen = np.isfinite(positions[:, k, 0])
+        if seen.any() and not seen.all():
+            for axis in range(2):
+                positions[~seen, k, axis] = np.interp(
+                    track.timestamps[~seen], track.timestamps[seen], positions[seen, k, axis]
+                )
+            scores[~seen, k] = FILLED_SCORE
+    return positions, scores
+
+
+def attended_lengths(lengths: NDArray[np.floating], logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """One set of lengths (B,) from every frame's (F, B), weighted by the softmax of its logits over frames."""
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=0))
+    return (weights * lengths).sum(axis=0) / weights.sum(axis=0)
+
+
+def clip_up(up: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(3,) one up vector of a still camera from every frame's (F, 3): the component-wise median, normalised."""
+    return normalize(np.median(up, axis=0))
+
+
+def joint_confidence(skeleton: Skeleton, track: KeypointTrack) -> NDArray[np.float32]:
+    """(F, J) from the scores of the keypoints that show each joint; 0 for joints no keypoint shows."""
+    columns = []
+    for joint in skeleton.joints:
+        names = [name for name in _CONFIDENCE_FROM.get(joint, (joint,)) if name in track.names]
+        index = [track.names.index(name) for name in names]
+        columns.append(track.scores[:, index].mean(axis=1) if index else np.zeros(track.frame_count))
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Anatomy3D, first cut: bone direction × bone length (Chen et al. 2021, "Anatomy-aware 3D human pose
+estimation with bone-based pose decomposition").
+
+What is here of the paper: the decomposition of a pose into bone directions and bone lengths (Sec. III), a temporal
+convolutional direction network over T frames (Sec. III-B, one sub-network), and a bone length network that looks
+at many frames of the whole clip and weighs them by attention, one set of lengths a clip (Sec. III-C). The stacked
+sub-networks, joint shift loss and the rest of the paper come with the complete implementation.
+
+Beyond the paper: the network also says which way is up, since the camera may be pitched or rolled.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TemporalBlock(nn.Module):
+    """Dilated convolution over time, then a 1 × 1 convolution, added to the input (replicated at the ends)."""
+
+    def __init__(self, channels: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.conv = nn.Conv1d(channels, channels, 3, dilation=dilation, bias=False)
+        self.mix = nn.Conv1d(channels, channels, 1, bias=False)
+        self.norm_conv, self.norm_mix = nn.BatchNorm1d(channels), nn.BatchNorm1d(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, F) -> (N, C, F)
+        y = nn.functional.pad(x, (self.dilation, self.dilation), mode="replicate")
+        y = self.dropout(torch.relu(self.norm_conv(self.conv(y))))
+        return x + self.dropout(torch.relu(self.norm_mix(self.mix(y))))
+
+
+class DirectionNet(nn.Module):
+    """Bone directions and the up vector of every frame from T frames around it.
+
+    T = 3 ** (levels + 1): one expanding convolution, then blocks with dilation 3, 9, 27, …
+    """
+
+    def __init__(self, features: int, bones: int, channels: int, levels: int, dropout: float) -> None:
+        super().__init__()
+        self.bones = bones
+        self.expand = nn.Conv1d(features, channels, 3, bias=False)
+        self.norm = nn.BatchNorm1d(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(TemporalBlock(channels, 3 ** (i + 1), dropout) for i in range(levels))
+        self.head = nn.Conv1d(channels, 3 * (bones + 1), 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, F, features) -> (N, F, B, 3), (N, F, 3)
+        x = nn.functional.pad(x.transpose(1, 2), (1, 1), mode="replicate")
+        x = self.dropout(torch.relu(self.norm(self.expand(x))))
+        for block in self.blocks:
+            x = block(x)
+        vectors = self.head(x).transpose(1, 2).unflatten(2, (self.bones + 1, 3))
+        unit = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        return unit[:, :, :-1], unit[:, :, -1]
+
+
+class LengthNet(nn.Module):
+    """Bone lengths as one frame shows them, and how far to trust that frame for each bone.
+
+    The clip's lengths are the softmax-weighted mean over its frames (the paper's bone length attention):
+    `clip_lengths`. Left and right are one length, and lengths are a ratio to the mean body's.
+    """
+
+    def __init__(self, features: int, mean_lengths: Tensor, mirror: Tensor, channels: int, dropout: float) -> None:
+        super().__init__()
+        bones = len(mean_lengths)
+        self.register_buffer("mean_lengths", mean_lengths)
+        self.register_buffer("mirror", mirror)  # (B,) bone on the other side
+        self.enter = nn.Linear(features, channels)
+        self.inner = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.ReLU(), nn.Dropout(dropout))
+            for _ in range(3)
+        )
+        self.head = nn.Linear(channels, 2 * bones)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, F, features) -> (N, F, B), (N, F, B)
+        x = torch.relu(self.enter(x))
+        for layer in self.inner:
+            x = x + layer(x)
+        log_ratio, logits = self.head(x).chunk(2, dim=-1)
+        log_ratio = 0.1 * (log_ratio + log_ratio[..., self.mirror]) / 2
+        logits = (logits + logits[..., self.mirror]) / 2
+        return self.mean_lengths * log_ratio.exp(), logits
+
+
+def clip_lengths(lengths: Tensor, logits: Tensor) -> Tensor:
+    """(N, F, B) lengths and trust to one set a clip (N, B)."""
+    return (logits.softmax(dim=1) * lengths).sum(dim=1)
+
+
+class Anatomy3D(nn.Module):
+    """Direction and length network side by side, as exported to ONNX.
+
+    Outputs for features (N, F, 3 K + 3): ``directions`` (N, F, B, 3) unit vectors in view axes, ``up`` (N, F, 3),
+    ``lengths`` (N, F, B) metres and ``length_logits`` (N, F, B).
+    """
+
+    def __init__(
+        self,
+        features: int,
+        mean_lengths: Tensor,
+        mirror: Tensor,
+        *,
+        channels: int = 512,
+        levels: int = 3,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.receptive_field = 3 ** (levels + 1)
+        self.direction_net = DirectionNet(features, len(mean_lengths), channels, levels, dropout)
+        self.length_net = LengthNet(features, mean_lengths, mirror, channels // 2, dropout)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        directions, up = self.direction_net(features)
+        lengths, logits = self.length_net(features)
+        return directions, up, lengths, logits

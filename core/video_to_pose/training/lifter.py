@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a lifter on synthetic samples and export it to ONNX."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from ..data import synthetic
+from ..lift.normalize import LIFTER_KEYPOINTS, feature_count
+from ..nets.anatomy3d import Anatomy3D, clip_lengths
+from ..skeleton import BODY_22
+
+VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 2.0, 0.2, 0.2
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One training run; stored with the weights."""
+
+    minutes: float = 60.0
+    batch: int = 32
+    frames: int = 96
+    channels: int = 384
+    levels: int = 3
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    bodies: int = 6
+    seed: int = 1
+    average: float = 0.998
+    """Weights are averaged over steps with this decay; the average is what is exported."""
+
+
+class _Samples(IterableDataset[synthetic.Batch]):
+    def __init__(self, draw: Callable[[np.random.Generator], synthetic.Batch], seed: int) -> None:
+        self.draw, self.seed = draw, seed
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        torch.set_num_threads(1)
+        while True:
+            batch = self.draw(rng)
+            yield batch.features, batch.joints, batch.up
+
+
+def compose(directions: Tensor, lengths: Tensor) -> Tensor:
+    """(N, F, B, 3) directions and (N, 1, B) lengths to (N, F, J, 3) joints, root at the origin (see `bones.compose`)."""
+    vectors = directions * lengths[..., None]
+    joints = [torch.zeros_like(vectors[:, :, 0])]
+    for bone, parent in enumerate(BODY_22.parents[1:]):
+        joints.append(joints[parent] + vectors[:, :, bone])
+    return torch.stack(joints, dim=2)
+
+
+def bone_lengths(joints: Tensor) -> Tensor:
+    """(N, F, J, 3) to one set a sample (N, B): the mean over its frames."""
+    vectors = joints[:, :, BODY_22.bone_children] - joints[:, :, BODY_22.bone_parents]
+    return vectors.norm(dim=-1).mean(dim=1)
+
+
+def loss(net: Anatomy3D, features: Tensor, joints: Tensor, up: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Joint error of predicted directions on true lengths, its velocity, lengths, up. Metres."""
+    directions, up_hat, lengths, logits = net(features)
+    true_lengths = bone_lengths(joints)
+    error = compose(directions, true_lengths[:, None]) - joints
+    position = error.norm(dim=-1).mean()
+    velocity = error.diff(dim=1).norm(dim=-1).mean()
+    up_error = (up_hat - up).norm(dim=-1).mean()
+    length = (clip_lengths(lengths, logits) / true_lengths).log().abs().mean()
+    frame_length = (lengths / true_lengths[:, None]).log().abs().mean()
+    total = position + VELOCITY_WEIGHT * velocity + UP_WEIGHT * up_error + LENGTH_WEIGHT * (length + 0.3 * frame_length)
+    parts = {"mpjpe_mm": 1000 * position.item(), "velocity_mm": 1000 * velocity.item()}
+    return total, parts | {"up": up_error.item(), "length_percent": 100 * length.item()}
+
+
+def make_net(settings: TrainingSettings, mean_lengths: Tensor) -> Anatomy3D:
+    mirror = torch.as_tensor(BODY_22.mirror[1:] - 1)
+    return Anatomy3D(
+        feature_count(len(LIFTER_KEYPOINTS)),
+        mean_lengths,
+        mirror,
+        channels=settings.channels,
+        levels=settings.levels,
+        dropout=settings.dropout,
+    )
+
+
+def train(
+    draw: Callable[[np.random.Generator], synthetic.Batch],
+    mean_lengths: Tensor,
+    settings: TrainingSettings,
+    checkpoint: Path,
+    start: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Anatomy3D:
+    """Train for a given time with a cosine schedule; the averaged network is returned and saved now and then."""
+    torch.manual_seed(settings.seed)
+    net = make_net(settings, mean_lengths)
+    if start is not None:
+        net.load_state_dict(torch.load(start, weights_only=True)["state"])
+    averaged = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=0.01)
+    loader = DataLoader(_Samples(draw, settings.seed), batch_size=None, num_workers=1, prefetch_factor=4)
+    began, step, reported, saved = time.monotonic(), 0, 0.0, 0.0
+    sums: dict[str, float] = {}
+    net.train()
+    for features, joints, up in loader:
+        elapsed = time.monotonic() - began
+        done = elapsed / (60 * settings.minutes)
+        if done >= 1:
+            break
+        warm = min(1.0, (step + 1) / 100)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * warm * (0.01 + 0.99 * (1 + np.cos(np.pi * done)) / 2)
+        total, parts = loss(net, features, joints, up)
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        averaged.update_parameters(net)
+        step += 1
+        for name, value in parts.items():
+            sums[name] = sums.get(name, value) * 0.98 + value * 0.02
+        if elapsed - reported > 30:
+            reported = elapsed
+            report(f"{elapsed / 60:6.1f} min  step {step:6d}  " + "  ".join(f"{k} {v:.2f}" for k, v in sums.items()))
+        if elapsed - saved > 300:
+            saved = elapsed
+            _save(averaged.module, settings, step, checkpoint)
+    _save(averaged.module, settings, step, checkpoint)
+    return averaged.module.eval()
+
+
+def _save(net: torch.nn.Module, settings: TrainingSettings, steps: int, path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save({"state": net.state_dict(), "settings": asdict(settings), "steps": steps}, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[Anatomy3D, dict[str, Any]]:
+    """The network of a checkpoint, ready for use, and what was stored with it."""
+    stored = torch.load(path, weights_only=True)
+    settings = TrainingSettings(**stored["settings"])
+    net = make_net(settings, stored["state"]["length_net.mean_lengths"])
+    net.load_state_dict(stored["state"])
+    return net.eval(), stored
+
+
+def export(checkpoint: Path, out: Path, notes: dict[str, str]) -> None:
+    """Write the network as ONNX whose metadata says everything a program needs to run it."""
+    import onnx
+
+    net, stored = load_checkpoint(checkpoint)
+    inputs = torch.zeros(1, 96, feature_count(len(LIFTER_KEYPOINTS)))
+    partial = out.with_suffix(".partial")
+    torch.onnx.export(
+        net,
+        (inputs,),
+        str(partial),
+        input_names=["features"],
+        output_names=["directions", "up", "lengths", "length_logits"],
+        dynamic_axes={
+            name: {0: "clips", 1: "frames"} for name in ("features", "directions", "up", "lengths", "length_logits")
+        },
+        opset_version=17,
+        dynamo=False,
+    )
+    model = onnx.load(str(partial))
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    metadata = {
+        "architecture": "anatomy3d",
+        "skeleton": BODY_22.name,
+        "joints": json.dumps(BODY_22.joints),
+        "parents": json.dumps(BODY_22.parents),
+        "keypoints": json.dumps(LIFTER_KEYPOINTS),
+        "receptive_field": str(net.receptive_field),
+        "frame_rate": "30",
+        "normalization": "view-1",
+        "causal": "false",
+        "training_commit": commit,
+        "training_settings": json.dumps(stored["settings"]),
+        "training_steps": str(stored["steps"]),
+        **notes,
+    }
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, str(partial))
+    partial.replace(out)
