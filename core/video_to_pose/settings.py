@@ -24,6 +24,8 @@ class DetectSettings:
     variant: str = "full"
     model_path: Path | None = None
     min_score: float = 0.5
+    max_people: int = 2
+    """How many people are followed at once; 1 is faster, but may stay with a bystander."""
 
 
 @dataclass(frozen=True)

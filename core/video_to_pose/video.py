@@ -190,9 +190,9 @@ def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame,
             container.seek(origin + int(settings.start_s / _tick(stream)), stream=stream)  # to the key frame before
         reformatter, size = VideoReformatter(), None
         for picture in _decoded(container, stream, path, warn):
-            if origin is None and picture.pts is not None:
-                origin = picture.pts
-            time = clock.at(None if picture.pts is None else float((picture.pts - origin) * _tick(stream)))
+            stamp = picture.pts
+            origin = stamp if origin is None else origin
+            time = clock.at(None if stamp is None else float((stamp - (origin or 0)) * _tick(stream)))
             if settings.end_s is not None and time >= settings.end_s:
                 break
             if time < settings.start_s - 1e-4:
@@ -361,7 +361,7 @@ def _is_variable(stamps: list[int | None]) -> bool:
     return bool(len(steps) and np.any(np.abs(steps - np.median(steps)) > np.maximum(0.25 * np.median(steps), 1)))
 
 
-def _unreadable(path: Path, error: OSError) -> InputError:
+def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, PermissionError):
         return InputError(
             f"No permission to read {path}.", "Change the file's permissions or copy it elsewhere.", "video-unreadable"
