@@ -84,10 +84,10 @@ class Body:
 
     @cached_property
     def sole(self) -> NDArray[np.int64]:
-        """Vertices of the skin within 4 mm of the ground at rest."""
+        """Vertices of the skin under heels and balls of the feet."""
         skin = np.unique(self.groups["body"])
         heights = self.vertices[skin, 2]
-        return skin[heights < heights.min() + 0.02]
+        return skin[heights < heights.min() + 0.012]
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,14 +257,13 @@ def _rest_to_t_pose(body: Body, clip: MocapClip, bone: str) -> Array:
 def skin(body: Body, posed: Posed, vertices: ArrayLike | None = None) -> Array:
     """(F, n, 3) linear blend skinning of some vertices (None: all), metres."""
     index = np.arange(len(body.vertices)) if vertices is None else np.asarray(vertices)
-    rest = body.vertices[index]
     out = np.zeros((len(posed.positions), len(index), 3))
-    for k in range(_INFLUENCES):
-        bone, weight = body.influences[index, k], body.weights[index, k]
-        local = (rest - body.heads[bone]) * posed.scales[bone, None]
-        out += weight[:, None] * (
-            np.einsum("fnij,nj->fni", posed.rotations[:, bone], local) + posed.positions[:, bone]
-        )
+    for bone in range(len(body.bones)):
+        weight = np.where(body.influences[index] == bone, body.weights[index], 0.0).sum(axis=1)
+        moved = np.flatnonzero(weight)
+        local = (body.vertices[index[moved]] - body.heads[bone]) * posed.scales[bone]
+        place = local @ np.swapaxes(posed.rotations[:, bone], -1, -2) + posed.positions[:, None, bone]
+        out[:, moved] += weight[moved, None] * place
     return out
 
 
