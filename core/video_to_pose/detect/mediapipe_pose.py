@@ -73,10 +73,10 @@ class MediaPipePose:
         # Rows with padding make MediaPipe find nobody, silently.
         image = self._image(image_format=self._format, data=np.ascontiguousarray(frame.rgb))
         self._last_ms = max(self._last_ms + 1, round(frame.time_s * 1000))
-        # The first picture makes MediaPipe's last start-up remarks.
+        # The first picture with somebody in it makes MediaPipe's last start-up remarks.
         with contextlib.nullcontext() if self._started else _quiet():
             found = self._landmarker.detect_for_video(image, self._last_ms)
-        self._started = True
+        self._started = self._started or bool(found.pose_landmarks)
         return [
             _detection(landmarks, world, (width, height))
             for landmarks, world in zip(found.pose_landmarks, found.pose_world_landmarks, strict=True)
