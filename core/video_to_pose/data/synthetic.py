@@ -130,7 +130,9 @@ def _see(points: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray
     focal = 1.0 / np.tan(fov / 2)
     aspect = rng.choice([9 / 16, 3 / 4, 1.0], count)
     portrait = rng.random(count) < 0.4
-    half_size = np.where(portrait[:, None], np.stack([aspect, np.ones(count)], 1), np.stack([np.ones(count), aspect], 1))
+    half_size = np.where(
+        portrait[:, None], np.stack([aspect, np.ones(count)], 1), np.stack([np.ones(count), aspect], 1)
+    )
 
     yaw = rng.uniform(0, 2 * np.pi, count)
     pitch = np.radians(np.clip(rng.normal(-8, 13, count), -45, 32))  # negative looks down
@@ -155,7 +157,10 @@ def _see(points: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray
 
 
 def _detect(
-    pixels: NDArray[np.float64], keypoints: NDArray[np.float64], half_size: NDArray[np.float64], rng: np.random.Generator
+    pixels: NDArray[np.float64],
+    keypoints: NDArray[np.float64],
+    half_size: NDArray[np.float64],
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What a detector makes of exact projections: (N, F, 25, 2) positions and (N, F, 25) scores."""
     count, frames, k, _ = pixels.shape

@@ -25,9 +25,7 @@ from . import metrics
 Array = NDArray[np.floating]
 
 JOINTS: tuple[str, ...] = tuple(
-    f"{side}_{joint}"
-    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right")
+    f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
 )
 _BONES = [(a, a + 2) for a in (0, 1, 2, 3, 6, 7, 8, 9)] + [(0, 1), (6, 7), (0, 6), (1, 7)]
 

@@ -42,7 +42,10 @@ LIFTERS = {
     entry.id: entry
     for entry in (
         LifterEntry(
-            "anatomy3d", "Anatomy3D, first cut: 81 frames, body with feet and hands", "anatomy3d.onnx", "GPL-3.0-or-later"
+            "anatomy3d",
+            "Anatomy3D, first cut: 81 frames, body with feet and hands",
+            "anatomy3d.onnx",
+            "GPL-3.0-or-later",
         ),
     )
 }

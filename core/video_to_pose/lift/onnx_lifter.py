@@ -109,6 +109,8 @@ class Lifter:
         up = results[1] + flipped[1] * sign
         lengths = (results[2] + flipped[2][:, bone_mirror]) / 2
         logits = (results[3] + flipped[3][:, bone_mirror]) / 2
+        agreed = np.linalg.norm(directions, axis=-1, keepdims=True) > 0.1  # else the two views contradict each other
+        directions = np.where(agreed, directions, results[0])
         return normalize(directions), normalize(up), lengths, logits
 
     def _chunks(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -132,9 +134,12 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
         SetupError: the device asked for is not available to ONNX Runtime.
     """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     if not path.is_file():
-        raise InputError(f"The lifter file {path} does not exist.", "Check the path, or leave --lifter-model out.", "lifter-missing")
+        raise InputError(
+            f"The lifter file {path} does not exist.", "Check the path, or leave --lifter-model out.", "lifter-missing"
+        )
     available = onnxruntime.get_available_providers()
     if device != "auto" and PROVIDERS.get(device) not in available:
         have = ", ".join(name for name, provider in PROVIDERS.items() if provider in available)
@@ -143,13 +148,27 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
             f"Use --device auto or one of: {have}; for CUDA install the gpu extra.",
             "device-missing",
         )
-    wanted = [PROVIDERS[device]] if device != "auto" else [p for p in (PROVIDERS["cuda"], PROVIDERS["coreml"]) if p in available]
+    wanted = (
+        [PROVIDERS[device]]
+        if device != "auto"
+        else [p for p in (PROVIDERS["cuda"], PROVIDERS["coreml"]) if p in available]
+    )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys([*wanted, PROVIDERS["cpu"]])))
-    except Exception as error:  # ONNX Runtime raises its own unrelated classes for every fault of a file
-        raise InputError(f"{path} is not an ONNX file that can be run: {error}", "Choose another file.", "lifter-broken") from error
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=list(dict.fromkeys([*wanted, PROVIDERS["cpu"]]))
+        )
+    except (
+        state.Fail,
+        state.InvalidProtobuf,
+        state.InvalidGraph,
+        state.InvalidArgument,
+        state.NotImplemented,
+    ) as error:
+        raise InputError(
+            f"{path} is not an ONNX file that can be run: {error}", "Choose another file.", "lifter-broken"
+        ) from error
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("normalization") != NORMALIZATION:
         raise InputError(
@@ -170,9 +189,7 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
     )
 
 
-def select_keypoints(
-    track: KeypointTrack, names: tuple[str, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def select_keypoints(track: KeypointTrack, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positions (F, K, 2) and scores (F, K) of the named keypoints; gaps in time are bridged linearly.
 
     Raises:

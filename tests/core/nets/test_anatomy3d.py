@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from video_to_pose.nets.anatomy3d import Anatomy3D, clip_lengths  # noqa: E402
+
+BONES, FEATURES = 5, 12
+
+
+@pytest.fixture
+def net() -> Anatomy3D:
+    torch.manual_seed(0)
+    return Anatomy3D(FEATURES, torch.full((BONES,), 0.3), torch.tensor([0, 2, 1, 4, 3]), channels=16, levels=2).eval()
+
+
+def test_directions_and_up_are_unit_vectors(net):
+    directions, up, lengths, logits = net(torch.randn(2, 40, FEATURES))
+    assert directions.shape == (2, 40, BONES, 3) and up.shape == (2, 40, 3)
+    assert lengths.shape == logits.shape == (2, 40, BONES)
+    assert torch.allclose(directions.norm(dim=-1), torch.ones(()), atol=1e-5)
+
+
+def test_a_frame_sees_its_receptive_field_and_no_further(net):
+    assert net.receptive_field == 27
+    x = torch.randn(1, 61, FEATURES, requires_grad=True)
+    net(x)[0][0, 30].sum().backward()
+    touched = x.grad[0].abs().sum(dim=1).nonzero().flatten()
+    assert touched.min() == 30 - 13 and touched.max() == 30 + 13
+
+
+def test_lengths_look_at_one_frame_only(net):
+    x = torch.randn(1, 9, FEATURES)
+    y = x.clone()
+    y[0, 3] += 1
+    changed = (net(x)[2] != net(y)[2]).any(dim=-1)[0]
+    assert changed.nonzero().flatten().tolist() == [3]
+
+
+def test_sides_share_their_length(net):
+    lengths = net(torch.randn(1, 4, FEATURES))[2]
+    assert torch.equal(lengths[..., 1], lengths[..., 2]) and torch.equal(lengths[..., 3], lengths[..., 4])
+
+
+def test_attention_with_equal_trust_is_the_mean():
+    lengths = torch.rand(2, 7, BONES)
+    assert torch.allclose(clip_lengths(lengths, torch.zeros(2, 7, BONES)), lengths.mean(dim=1))
