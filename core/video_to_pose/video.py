@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 _AHEAD_BYTES = 64 * 2**20  # how much decoded picture may wait for the consumer
 _AHEAD_FRAMES = 16
 _PROBED_PACKETS = 240  # enough to tell a variable frame rate, little to read
+_REORDERED = 20  # pictures by which decoding order and time may differ, and more
 _NO_VIDEO_FORMATS = {"tty", "lrc", "srt", "ass", "webvtt"}  # FFmpeg draws plain text as a film of characters
 _FALLBACK_RATE = 30.0
 
@@ -49,7 +50,7 @@ class VideoInfo:
         width, height: pixels as read by `read_frames`: after rotation, with square pixels.
         duration_s: length of the video stream.
         frame_count: an estimate; exact when the container counts its frames.
-        frame_rate: average frames per second.
+        frame_rate: average frames per second, over the first seconds.
         is_variable: frames are unevenly spaced, as far as the first few seconds tell.
         codec: FFmpeg's name of the codec, e.g. ``"h264"``.
     """
@@ -96,19 +97,22 @@ def probe(path: str | Path) -> VideoInfo:
     with _opened(path) as (container, stream):
         packets = (packet for packet in container.demux(stream) if packet.size)
         stamps = [packet.pts for packet in islice(packets, _PROBED_PACKETS)]
-        is_variable = _is_variable(stamps)
+        # Packets come in decoding order: of the last ones read, some lie beyond pictures not read yet.
+        settled = sorted(stamp for stamp in stamps if stamp is not None)
+        settled = settled[:-_REORDERED] if len(stamps) == _PROBED_PACKETS else settled
+        is_variable, rate = _is_variable(settled), _measured_rate(settled, stream)
         duration, count = _stated_duration(container, stream), stream.frames
         if duration is None:  # e.g. a recording still being written: only reading to its end tells
             stamps += [packet.pts for packet in packets]
             count = count or len(stamps)
-            duration = _seconds_spanned(stamps, stream) or count / _rate(stream)
+            duration = _seconds_spanned([stamp for stamp in stamps if stamp is not None], stream) + 1.0 / rate
         return VideoInfo(
             path=path,
             width=width,
             height=height,
             duration_s=duration,
-            frame_count=count or max(1, round(duration * _rate(stream))),
-            frame_rate=_rate(stream),
+            frame_count=count or max(1, round(duration * rate)),
+            frame_rate=rate,
             is_variable=is_variable,
             codec=stream.codec_context.name,
         )
@@ -180,14 +184,17 @@ def _frames_ahead(frame: Frame) -> int:
 
 
 def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame, None, None]:
+    import av
     from av.video.reformatter import VideoReformatter
 
     index = 0
     with _opened(path) as (container, stream):
         clock = _Clock(_rate(stream))
         origin = stream.start_time
+        stated = _stated_duration(container, stream)
         if settings.start_s > 0 and origin is not None:
-            container.seek(origin + int(settings.start_s / _tick(stream)), stream=stream)  # to the key frame before
+            with suppress(av.FFmpegError):  # where one cannot seek, all is read from the start
+                container.seek(origin + int(settings.start_s / _tick(stream)), stream=stream)  # to the key frame before
         reformatter, size = VideoReformatter(), None
         for picture in _decoded(container, stream, path, warn):
             stamp = picture.pts
@@ -201,15 +208,16 @@ def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame,
             rgb = reformatter.reformat(picture, *size, format="rgb24").to_ndarray()
             yield Frame(index, time, np.ascontiguousarray(_upright(rgb, _display_axes(picture))))
             index += 1
-        stated = _stated_duration(container, stream)
-    if clock.last is None:
-        raise _no_frame(path)
-    if index == 0:
+    if index == 0 and settings.start_s > 0:
+        length = clock.last if stated is None else stated
         raise InputError(
-            f"{path.name} ends at {clock.last:.2f} s, before the start asked for ({settings.start_s:g} s).",
+            f"{path.name} has no frame at or after {settings.start_s:g} s"
+            + (f": it is {length:.2f} s long." if length is not None else "."),
             "Give an earlier start.",
             "range-empty",
         )
+    if clock.last is None:
+        raise _no_frame(path)
     if stated is not None and settings.end_s is None and clock.last < stated - max(1.0, 0.05 * stated):
         warn(f"{path.name} breaks off at {clock.last:.2f} s of {stated:.2f} s; the part before is used.")
 
@@ -350,14 +358,19 @@ def _stated_duration(container: InputContainer, stream: VideoStream) -> float | 
     return container.duration / 1e6 if container.duration else None
 
 
-def _seconds_spanned(stamps: list[int | None], stream: VideoStream) -> float:
-    known = [stamp for stamp in stamps if stamp is not None]
-    return float((max(known) - min(known)) * _tick(stream)) + 1.0 / _rate(stream) if known else 0.0
+def _seconds_spanned(stamps: Sequence[int], stream: VideoStream) -> float:
+    return float((max(stamps) - min(stamps)) * _tick(stream)) if stamps else 0.0
 
 
-def _is_variable(stamps: list[int | None]) -> bool:
-    """Whether any frame lasts more than a quarter longer or shorter than the usual one."""
-    steps = np.diff(np.sort([stamp for stamp in stamps if stamp is not None]))
+def _measured_rate(stamps: Sequence[int], stream: VideoStream) -> float:
+    """Frames per second from timestamps where there are any: what headers say is often made up."""
+    seconds = _seconds_spanned(stamps, stream)
+    return (len(stamps) - 1) / seconds if seconds > 0 else _rate(stream)
+
+
+def _is_variable(stamps: Sequence[int]) -> bool:
+    """Whether any frame lasts more than a quarter longer or shorter than the usual one (stamps in order)."""
+    steps = np.diff(stamps)
     return bool(len(steps) and np.any(np.abs(steps - np.median(steps)) > np.maximum(0.25 * np.median(steps), 1)))
 
 

@@ -111,6 +111,13 @@ def test_probe_tells_a_variable_frame_rate(tmp_path):
     np.testing.assert_allclose([f.time_s for f in video.read_frames(path)], np.array(stamps) / 30, atol=1e-3)
 
 
+def test_pictures_stored_out_of_order_are_no_variable_frame_rate(tmp_path):
+    for count in range(238, 247):  # wherever the look into the file ends
+        path = write_video(tmp_path / f"{count}.mp4", range(count), size=(16, 16))
+        assert not video.probe(path).is_variable
+        assert video.probe(path).frame_rate == pytest.approx(30, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("matrix", "size", "corner"),
     [
@@ -138,6 +145,14 @@ def test_odd_sizes_are_kept(tmp_path, name, codec, pix_fmt):
     frame = next(video.read_frames(path))
     assert frame.rgb.shape == (241, 321, 3)
     assert (video.probe(path).width, video.probe(path).height) == (321, 241)
+
+
+def test_a_browser_recording_without_a_length_is_described(tmp_path):
+    path = write_video(tmp_path / "live.mkv", range(90), codec="ffv1", live="1")  # no length, no index
+    info = video.probe(path)
+    assert info.frame_count == 90
+    assert info.frame_rate == pytest.approx(30, rel=0.01)
+    assert info.duration_s == pytest.approx(3.0, abs=0.05)
 
 
 def test_pixels_are_made_square(tmp_path):
