@@ -60,7 +60,7 @@ class CameraSettings:
 class MotionSettings:
     """Smoothing and floor."""
 
-    smoothing_cutoff_hz: float = 6.0
+    smoothing_cutoff_hz: float = 7.0
     root_depth_cutoff_hz: float = 1.0
     contact_speed_m_s: float = 0.4
     contact_height_m: float = 0.08

@@ -17,24 +17,33 @@ from torch import Tensor, nn
 
 
 class TemporalBlock(nn.Module):
-    """Dilated convolution over time, then a 1 × 1 convolution, added to the input (replicated at the ends)."""
+    """Convolution of three steps in time, then a 1 × 1 convolution, added to the middle step.
+
+    One set of weights, two forms: dilated for whole clips (every frame is an answer) and strided for training on
+    windows (one answer a window, a fraction of the work).
+    """
 
     def __init__(self, channels: int, dilation: int, dropout: float) -> None:
         super().__init__()
         self.dilation = dilation
-        self.conv = nn.Conv1d(channels, channels, 3, dilation=dilation, bias=False)
+        self.conv = nn.Conv1d(channels, channels, 3, bias=False)
         self.mix = nn.Conv1d(channels, channels, 1, bias=False)
         self.norm_conv, self.norm_mix = nn.BatchNorm1d(channels), nn.BatchNorm1d(channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, F) -> (N, C, F)
-        y = nn.functional.pad(x, (self.dilation, self.dilation), mode="replicate")
-        y = self.dropout(torch.relu(self.norm_conv(self.conv(y))))
-        return x + self.dropout(torch.relu(self.norm_mix(self.mix(y))))
+    def forward(self, x: Tensor, strided: bool) -> Tensor:
+        """(N, C, F) -> (N, C, F - 2 · dilation), or strided (N, C, F) -> (N, C, F / 3)."""
+        if strided:
+            y, middle = nn.functional.conv1d(x, self.conv.weight, stride=3), x[:, :, 1::3]
+        else:
+            d = self.dilation
+            y, middle = nn.functional.conv1d(x, self.conv.weight, dilation=d), x[:, :, d : x.shape[2] - d]
+        y = self.dropout(torch.relu(self.norm_conv(y)))
+        return middle + self.dropout(torch.relu(self.norm_mix(self.mix(y))))
 
 
 class DirectionNet(nn.Module):
-    """Bone directions and the up vector of every frame from T frames around it.
+    """Bone directions and the up vector of a frame from T frames around it.
 
     T = 3 ** (levels + 1): one expanding convolution, then blocks with dilation 3, 9, 27, …
     """
@@ -42,17 +51,26 @@ class DirectionNet(nn.Module):
     def __init__(self, features: int, bones: int, channels: int, levels: int, dropout: float) -> None:
         super().__init__()
         self.bones = bones
+        self.reach = 3 ** (levels + 1) // 2
         self.expand = nn.Conv1d(features, channels, 3, bias=False)
         self.norm = nn.BatchNorm1d(channels)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TemporalBlock(channels, 3 ** (i + 1), dropout) for i in range(levels))
         self.head = nn.Conv1d(channels, 3 * (bones + 1), 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, F, features) -> (N, F, B, 3), (N, F, 3)
-        x = nn.functional.pad(x.transpose(1, 2), (1, 1), mode="replicate")
-        x = self.dropout(torch.relu(self.norm(self.expand(x))))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Whole clips (N, F, features) -> directions (N, F, B, 3), up (N, F, 3); the ends are held."""
+        x = nn.functional.pad(x.transpose(1, 2), (self.reach, self.reach), mode="replicate")
+        return self._answer(nn.functional.conv1d(x, self.expand.weight), strided=False)
+
+    def window(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows (N, T, features) -> the middle frame's directions (N, 1, B, 3), up (N, 1, 3)."""
+        return self._answer(nn.functional.conv1d(x.transpose(1, 2), self.expand.weight, stride=3), strided=True)
+
+    def _answer(self, x: Tensor, strided: bool) -> tuple[Tensor, Tensor]:
+        x = self.dropout(torch.relu(self.norm(x)))
         for block in self.blocks:
-            x = block(x)
+            x = block(x, strided)
         vectors = self.head(x).transpose(1, 2).unflatten(2, (self.bones + 1, 3))
         unit = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         return unit[:, :, :-1], unit[:, :, -1]
@@ -106,7 +124,7 @@ class Anatomy3D(nn.Module):
         mirror: Tensor,
         *,
         channels: int = 512,
-        levels: int = 3,
+        levels: int = 2,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from ..lift.normalize import LIFTER_KEYPOINTS, feature_count
 from ..nets.anatomy3d import Anatomy3D, clip_lengths
 from ..skeleton import BODY_22
 
-VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 2.0, 0.2, 0.2
+VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.1, 0.2
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,14 @@ class TrainingSettings:
     """One training run; stored with the weights."""
 
     minutes: float = 60.0
-    batch: int = 32
-    frames: int = 96
-    channels: int = 384
-    levels: int = 3
+    batch: int = 512
+    channels: int = 512
+    levels: int = 2
     dropout: float = 0.1
     learning_rate: float = 1e-3
     bodies: int = 6
     seed: int = 1
-    average: float = 0.998
+    average: float = 0.999
     """Weights are averaged over steps with this decay; the average is what is exported."""
 
 
@@ -55,12 +54,12 @@ class _Samples(IterableDataset[synthetic.Batch]):
 
 
 def compose(directions: Tensor, lengths: Tensor) -> Tensor:
-    """(N, F, B, 3) directions and (N, 1, B) lengths to (N, F, J, 3) joints, root at the origin (see `bones.compose`)."""
+    """(..., B, 3) directions and (..., B) lengths to (..., J, 3) joints, root at the origin (see `bones.compose`)."""
     vectors = directions * lengths[..., None]
-    joints = [torch.zeros_like(vectors[:, :, 0])]
+    joints = [torch.zeros_like(vectors[..., 0, :])]
     for bone, parent in enumerate(BODY_22.parents[1:]):
-        joints.append(joints[parent] + vectors[:, :, bone])
-    return torch.stack(joints, dim=2)
+        joints.append(joints[parent] + vectors[..., bone, :])
+    return torch.stack(joints, dim=-2)
 
 
 def bone_lengths(joints: Tensor) -> Tensor:
@@ -70,13 +69,22 @@ def bone_lengths(joints: Tensor) -> Tensor:
 
 
 def loss(net: Anatomy3D, features: Tensor, joints: Tensor, up: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Joint error of predicted directions on true lengths, its velocity, lengths, up. Metres."""
-    directions, up_hat, lengths, logits = net(features)
+    """Joint error of predicted directions on true lengths, its velocity, lengths, up. Metres.
+
+    A sample holds T + 1 frames: two neighbouring windows whose middles give a velocity.
+    """
+    window = net.receptive_field
+    two = torch.cat([features[:, :window], features[:, 1 : window + 1]])
+    directions, up_hat = (value[:, 0] for value in net.direction_net.window(two))
+    middle = window // 2
+    target = torch.cat([joints[:, middle], joints[:, middle + 1]])
     true_lengths = bone_lengths(joints)
-    error = compose(directions, true_lengths[:, None]) - joints
+    error = compose(directions, true_lengths.repeat(2, 1)) - target
+    first, second = error.chunk(2)
     position = error.norm(dim=-1).mean()
-    velocity = error.diff(dim=1).norm(dim=-1).mean()
-    up_error = (up_hat - up).norm(dim=-1).mean()
+    velocity = (second - first).norm(dim=-1).mean()
+    up_error = (up_hat - torch.cat([up[:, middle], up[:, middle + 1]])).norm(dim=-1).mean()
+    lengths, logits = net.length_net(features[:, ::4])
     length = (clip_lengths(lengths, logits) / true_lengths).log().abs().mean()
     frame_length = (lengths / true_lengths[:, None]).log().abs().mean()
     total = position + VELOCITY_WEIGHT * velocity + UP_WEIGHT * up_error + LENGTH_WEIGHT * (length + 0.3 * frame_length)

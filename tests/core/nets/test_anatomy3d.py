@@ -29,6 +29,13 @@ def test_a_frame_sees_its_receptive_field_and_no_further(net):
     assert touched.min() == 30 - 13 and touched.max() == 30 + 13
 
 
+def test_the_strided_form_agrees_with_the_dilated_form(net):
+    x = torch.randn(3, 27, FEATURES)
+    whole, up = net.direction_net(x)
+    window, window_up = net.direction_net.window(x)
+    assert torch.allclose(whole[:, 13:14], window, atol=1e-5) and torch.allclose(up[:, 13:14], window_up, atol=1e-5)
+
+
 def test_lengths_look_at_one_frame_only(net):
     x = torch.randn(1, 9, FEATURES)
     y = x.clone()

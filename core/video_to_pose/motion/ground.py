@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Upright on a floor: world axes from the up vector, the floor's height, foot contacts, and a calm root above them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_closing, binary_opening
+
+from ..rotation import normalize
+from ..settings import MotionSettings
+from ..skeleton import Skeleton
+from .smooth import smooth
+
+Array = NDArray[np.floating]
+
+CONTACTS: dict[str, str] = {
+    "left_heel": "left_ankle",
+    "left_toe": "left_toe",
+    "right_heel": "right_ankle",
+    "right_toe": "right_toe",
+}
+"""What can touch the floor, and the joint above it."""
+
+_SOLE_PER_LEG = {"ankle": 0.092, "toe": 0.018}  # height of the joint above the sole against the leg's length
+_GROUNDING_HZ = 0.7
+_ANCHOR_HZ = 0.15
+_SHORTEST_S = 0.1
+
+
+def world_axes(up: ArrayLike) -> Array:
+    """(3, 3) R_world_camera for an up vector in camera axes: Z is up, Y where the camera looks, X to its right."""
+    z = normalize(np.asarray(up, dtype=np.float64))
+    forward = np.array([0.0, 0.0, 1.0])
+    if abs(z[2]) > 0.98:  # the camera looks straight down or up: its picture's top is forward
+        forward = np.array([0.0, -1.0, 0.0])
+    y = normalize(forward - (forward @ z) * z)
+    return np.stack([np.cross(y, z), y, z])
+
+
+def sole_heights(skeleton: Skeleton, joints: Array, leg_length: float) -> Array:
+    """(F, C) height of the sole below each of `CONTACTS` that the skeleton has, as if the foot were flat."""
+    columns = []
+    for joint in contact_joints(skeleton).values():
+        below = _SOLE_PER_LEG["toe" if joint.endswith("toe") else "ankle"] * leg_length
+        columns.append(joints[:, skeleton.index(joint), 2] - below)
+    return np.stack(columns, axis=1) if columns else np.zeros((len(joints), 0))
+
+
+def contact_joints(skeleton: Skeleton) -> dict[str, str]:
+    """The part of `CONTACTS` that this skeleton has joints for."""
+    return {name: joint for name, joint in CONTACTS.items() if joint in skeleton.joints}
+
+
+def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSettings) -> NDArray[np.bool_]:
+    """(F, C) true where a sole is low and slow for at least a tenth of a second.
+
+    Args:
+        heights: (F, C) above the floor, metres.
+        places: (F, C, 3) of the joints, metres.
+        rate: frames per second.
+        settings: thresholds.
+    """
+    if len(places) < 2:
+        return heights < settings.contact_height_m
+    speed = np.linalg.norm(np.gradient(smooth(places, rate, 5.0), axis=0), axis=-1) * rate
+    planted = (heights < settings.contact_height_m) & (speed < settings.contact_speed_m_s)
+    lasting = np.ones((max(1, round(_SHORTEST_S * rate)), 1), dtype=bool)
+    pad = len(lasting)
+    padded = np.pad(planted, ((pad, pad), (0, 0)), mode="edge")
+    return binary_opening(binary_closing(padded, lasting), lasting)[pad:-pad]
+
+
+def floor_height(heights: Array) -> float:
+    """The floor below everything: what the lowest sole rarely goes under (10th percentile over frames)."""
+    return float(np.percentile(heights.min(axis=1), 10)) if heights.size else 0.0
+
+
+def ground(root: Array, heights: Array, contacts: NDArray[np.bool_], rate: float) -> Array:
+    """Root path (F, 3) raised or lowered slowly so that planted soles lie on z = 0. Jumps keep their height."""
+    planted = contacts.any(axis=1)
+    if not planted.any():
+        return root
+    error = np.where(contacts, heights, np.inf).min(axis=1)
+    error = np.where(planted, error, 0.0)
+    out = root.copy()
+    frames = np.arange(len(root))
+    # what is far from any contact keeps the correction of the nearest one
+    held = np.interp(frames, frames[planted], error[planted])
+    out[:, 2] -= smooth(held, rate, _GROUNDING_HZ, np.where(planted, 1.0, 0.02))
+    return out
+
+
+def anchor(root: Array, places: Array, contacts: NDArray[np.bool_], rate: float) -> Array:
+    """Root path (F, 3) that does not slide under planted feet over a step, yet keeps its course over seconds.
+
+    While feet are planted their horizontal motion is taken off the root's; the sum of what was taken off is then
+    freed of all that is slower than a step, so that errors never add up to a drift.
+    """
+    if len(root) < 2 or not contacts.any():
+        return root
+    both = contacts[1:] & contacts[:-1]
+    step = np.diff(places[..., :2], axis=0)
+    count = both.sum(axis=1, keepdims=True)
+    slide = np.where(count > 0, (step * both[..., None]).sum(axis=1) / np.maximum(count, 1), 0.0)
+    taken = np.concatenate([np.zeros((1, 2)), np.cumsum(slide, axis=0)])
+    out = root.copy()
+    out[:, :2] -= taken - smooth(taken, rate, _ANCHOR_HZ)
+    return out
