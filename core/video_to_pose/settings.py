@@ -86,3 +86,13 @@ class CaptureSettings:
             return str(value) if isinstance(value, Path) else value
 
         return plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class RetargetSettings:
+    """How a motion is laid on a rig. Not part of a capture: another rig never repeats the analysis."""
+
+    root_motion: str = "hips"
+    """``hips``: the hips carry the path; ``in_place``: they keep to their spot and only bob up and down."""
+    scale: str = "leg_length"
+    """``leg_length``: the path fits the rig's legs; ``metres``: the rig covers the person's true distances."""

@@ -289,12 +289,14 @@ class Take:
         motion: the solved motion in the world.
         camera: the camera that saw it, placed in the world.
         provenance: video name and hash, detector, lifter, weights hash, versions, options.
+        extra: fields of a Take file that this version does not know, kept as they are.
     """
 
     track: KeypointTrack
     motion: Motion
     camera: Camera
     provenance: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.track.timestamps, self.motion.timestamps):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BVH: the reader (any channel order per joint) and forward kinematics."""
+"""BVH out (Y up, centimetres, one root) and in (any channel order per joint), and its forward kinematics."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..kinematics import pose_matrices
+from ..types import RigAnimation
+
+_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+"""Maps the world's axes (Z up, front at -Y) to BVH's (Y up, front at +Z)."""
+_CM = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +55,9 @@ def read(path: str | Path) -> BvhClip:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.", "bvh-missing") from error
     except (ValueError, IndexError, KeyError) as error:
-        raise InputError(f"{path} is not a BVH file.", "Choose a .bvh file with HIERARCHY and MOTION.", "bvh-broken") from error
+        raise InputError(
+            f"{path} is not a BVH file.", "Choose a .bvh file with HIERARCHY and MOTION.", "bvh-broken"
+        ) from error
 
 
 def _parse(head: list[str], tail: list[str]) -> BvhClip:
@@ -96,9 +105,7 @@ def _parse(head: list[str], tail: list[str]) -> BvhClip:
             raise ValueError(f"unexpected {token!r}")
     frames, frame_time = int(tail[1]), float(tail[4])
     values = np.array(tail[5:], dtype=np.float64).reshape(frames, sum(map(len, channels)))
-    return BvhClip(
-        tuple(names), tuple(parents), np.array(offsets), tuple(channels), end_sites, frame_time, values
-    )
+    return BvhClip(tuple(names), tuple(parents), np.array(offsets), tuple(channels), end_sites, frame_time, values)
 
 
 def forward(clip: BvhClip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -135,3 +142,106 @@ def _about_axis(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
     matrix[:, k, j] = np.sin(angle)
     matrix[:, j, k] = -np.sin(angle)
     return matrix
+
+
+def write(animation: RigAnimation, path: str | Path, *, rest_frame: bool = False) -> None:
+    """Write a rig's keys as BVH: Y up, facing +Z at rest, centimetres, channels Z X Y.
+
+    Joints are the bones below the first root, in the rig's own rest pose (where all channels are zero); a bone
+    without children ends in an end site at its tail. The armature object's place is left out, its scale is kept.
+
+    Args:
+        animation: the keys.
+        path: target; it is replaced whole.
+        rest_frame: put the rest pose before the first frame.
+
+    Raises:
+        InputError: the target cannot be written.
+    """
+    rig = animation.rig
+    scale = float(np.linalg.norm(rig.world[:3, 0]))
+    matrices = pose_matrices(animation)
+    order = _depth_first(rig.parents)
+    turns = _Y_UP @ matrices[..., :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2) @ _Y_UP.T
+    heads = rig.rest[:, :3, 3] @ _Y_UP.T * scale * _CM
+    tails = (rig.rest[:, :3, 3] + rig.rest[:, :3, 1] * rig.lengths[:, None]) @ _Y_UP.T * scale * _CM
+    root = order[0]
+    columns = [matrices[:, root, :3, 3] @ _Y_UP.T * scale * _CM]
+    for b in order:
+        parent = rig.parents[b]
+        local = turns[:, b] if parent < 0 else np.swapaxes(turns[:, parent], -1, -2) @ turns[:, b]
+        columns.append(_euler_zxy(local))
+    values = np.concatenate(columns, axis=1)
+    if rest_frame:
+        rest = np.zeros((1, values.shape[1]))
+        rest[0, :3] = heads[root]
+        values = np.concatenate([rest, values])
+    text = _hierarchy(rig.names, rig.parents, order[0], heads, tails)
+    text += f"MOTION\nFrames: {len(values)}\nFrame Time: {1.0 / animation.frame_rate:.9f}\n"
+    line = " ".join(["%.6f"] * values.shape[1]) + "\n"
+    text += (line * len(values)) % tuple(values.ravel().tolist())
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
+        ) from error
+
+
+def _depth_first(parents: tuple[int, ...]) -> list[int]:
+    """Bones below the first root, in the order a BVH lists them."""
+    order: list[int] = []
+    waiting = [0]
+    while waiting:
+        bone = waiting.pop()
+        order.append(bone)
+        waiting += [child for child in range(len(parents) - 1, bone, -1) if parents[child] == bone]
+    return order
+
+
+def _hierarchy(
+    names: tuple[str, ...],
+    parents: tuple[int, ...],
+    root: int,
+    heads: NDArray[np.float64],
+    tails: NDArray[np.float64],
+) -> str:
+    def block(bone: int, depth: int) -> str:
+        tab = "\t" * depth
+        offset = heads[bone] - (heads[parents[bone]] if parents[bone] >= 0 else 0.0)
+        kind, channels = ("JOINT", 3) if depth else ("ROOT", 6)
+        position = "Xposition Yposition Zposition " if depth == 0 else ""
+        text = f"{tab}{kind} {names[bone]}\n{tab}{{\n{tab}\tOFFSET {_numbers(offset)}\n"
+        text += f"{tab}\tCHANNELS {channels} {position}Zrotation Xrotation Yrotation\n"
+        children = [child for child, parent in enumerate(parents) if parent == bone]
+        for child in children:
+            text += block(child, depth + 1)
+        if not children:
+            end = _numbers(tails[bone] - heads[bone])
+            text += f"{tab}\tEnd Site\n{tab}\t{{\n{tab}\t\tOFFSET {end}\n{tab}\t}}\n"
+        return text + f"{tab}}}\n"
+
+    return "HIERARCHY\n" + block(root, 0)
+
+
+def _numbers(values: NDArray[np.float64]) -> str:
+    return " ".join(f"{value:.6f}" for value in values)
+
+
+def _euler_zxy(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(F, 3, 3) to degrees (F, 3) with R = Rz Rx Ry, each frame the solution nearest to the one before."""
+    x = np.arcsin(np.clip(rotations[:, 2, 1], -1, 1))
+    z = np.arctan2(-rotations[:, 0, 1], rotations[:, 1, 1])
+    y = np.arctan2(-rotations[:, 2, 0], rotations[:, 2, 2])
+    first = np.stack([z, x, y], axis=1)
+    second = np.stack([z + np.pi, np.pi - x, y + np.pi], axis=1)
+    out = first.copy()
+    for f in range(1, len(out)):
+        candidates = np.stack([first[f], second[f]])
+        candidates += 2 * np.pi * np.round((out[f - 1] - candidates) / (2 * np.pi))
+        out[f] = candidates[np.abs(candidates - out[f - 1]).sum(axis=1).argmin()]
+    return np.degrees(out)

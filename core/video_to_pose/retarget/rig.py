@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rig of our own, made to the measured person: T-pose, facing -Y, standing on z = 0, metres.
+
+Bones carry the names that MotionBuilder, Unity, Unreal and Mixamo know (Hips, Spine, LeftArm, …).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import bones
+from ..rotation import normalize
+from ..skeleton import BODY_22, Skeleton
+from ..types import Motion, Rig
+from .frames import Places, limbs, trunk
+
+Array = NDArray[np.floating]
+
+_SOLE_PER_LEG = 0.092  # ankle above the sole against thigh + shank, as on the body lifters are trained with
+
+_REST_LEFT = {  # directions of a person who stands at ease in a T-pose; measured on the training body's trunk and feet
+    "hip": (1, 0, 0),
+    "knee": (0, 0, -1),
+    "ankle": (0, 0, -1),
+    "toe": (0.08, -0.92, -0.38),
+    "shoulder": (0.95, 0.31, 0.03),
+    "elbow": (1, 0, 0),
+    "wrist": (1, 0, 0),
+    "hand": (1, 0, 0),
+}
+_REST_MIDDLE = {
+    "spine": (0, -0.06, 1),
+    "thorax": (0, -0.18, 0.98),
+    "head": (0, 0.29, 0.96),
+    "head_top": (0, 0.055, 1),
+    "nose": (0, -1, -0.043),
+}
+
+_BONES: list[tuple[str, str | None, str, str | None]] = [  # name, parent, joint at the head, joint at the tail
+    ("Hips", None, "pelvis", None),
+    ("Spine", "Hips", "pelvis", "spine"),
+    ("Spine1", "Spine", "spine", "thorax"),
+    ("Neck", "Spine1", "thorax", "head"),
+    ("Head", "Neck", "head", "head_top"),
+]
+for _side in ("Left", "Right"):
+    _s = _side.lower()
+    _BONES += [
+        (f"{_side}Shoulder", "Spine1", "thorax", f"{_s}_shoulder"),
+        (f"{_side}Arm", f"{_side}Shoulder", f"{_s}_shoulder", f"{_s}_elbow"),
+        (f"{_side}ForeArm", f"{_side}Arm", f"{_s}_elbow", f"{_s}_wrist"),
+        (f"{_side}Hand", f"{_side}ForeArm", f"{_s}_wrist", f"{_s}_hand"),
+    ]
+for _side in ("Left", "Right"):
+    _s = _side.lower()
+    _BONES += [
+        (f"{_side}UpLeg", "Hips", f"{_s}_hip", f"{_s}_knee"),
+        (f"{_side}Leg", f"{_side}UpLeg", f"{_s}_knee", f"{_s}_ankle"),
+        (f"{_side}Foot", f"{_side}Leg", f"{_s}_ankle", f"{_s}_toe"),
+        (f"{_side}ToeBase", f"{_side}Foot", f"{_s}_toe", None),
+    ]
+
+BONE_JOINTS: dict[str, tuple[str, str | None]] = {name: (head, tail) for name, _, head, tail in _BONES}
+"""Bone of our rig -> joints of `BODY_22` at its head and tail."""
+
+
+def rest_directions(skeleton: Skeleton = BODY_22) -> Array:
+    """(B, 3) unit directions of `BODY_22` in the T-pose at ease."""
+    out = []
+    for joint in skeleton.joints[1:]:
+        side, _, part = joint.partition("_")
+        if side in ("left", "right"):
+            out.append(np.array(_REST_LEFT[part], dtype=float) * (1 if side == "left" else -1, 1, 1))
+        else:
+            out.append(np.array(_REST_MIDDLE[joint], dtype=float))
+    return normalize(np.array(out))
+
+
+def rest_places(lengths: ArrayLike) -> Places:
+    """Joint name -> (1, 3) of a person with these bone lengths (21,) in the T-pose, soles on z = 0."""
+    lengths = np.asarray(lengths, dtype=float)
+    joints = bones.compose(BODY_22, rest_directions(), lengths)
+    leg = lengths[BODY_22.index("left_knee") - 1] + lengths[BODY_22.index("left_ankle") - 1]
+    joints[:, 2] += _SOLE_PER_LEG * leg - joints[BODY_22.index("left_ankle"), 2]
+    return {name: joints[None, j] for j, name in enumerate(BODY_22.joints)}
+
+
+def rig_from_motion(motion: Motion) -> Rig:
+    """The person's own rig: every joint of the motion but the nose lies on a bone's head or tail.
+
+    Raises:
+        ValueError: the motion's skeleton is not `BODY_22`.
+    """
+    if motion.skeleton.joints != BODY_22.joints:
+        raise ValueError(f"a rig is made for {BODY_22.name}, not for {motion.skeleton.name}")
+    places = rest_places(motion.lengths)
+    frames = rest_frames(places)
+    names = [name for name, *_ in _BONES]
+    rest = np.tile(np.eye(4), (len(_BONES), 1, 1))
+    lengths = np.empty(len(_BONES))
+    for b, (name, _, head, tail) in enumerate(_BONES):
+        rest[b, :3, 3] = places[head][0]
+        rest[b, :3, :3] = frames[name]
+        span = np.linalg.norm(places[tail] - places[head]) if tail else 0.5 * lengths[names.index("Spine") - 1]
+        lengths[b] = span
+    lengths[0] = 0.4 * np.linalg.norm(places["spine"] - places["pelvis"])
+    for side in ("Left", "Right"):
+        lengths[names.index(f"{side}ToeBase")] = 0.45 * lengths[names.index(f"{side}Foot")]
+    parents = tuple(names.index(parent) if parent else -1 for _, parent, _, _ in _BONES)
+    return Rig(tuple(names), parents, rest, lengths)
+
+
+def rest_frames(places: Places) -> dict[str, Array]:
+    """Our rig's bone name -> (3, 3) rest orientation."""
+    middle = trunk(places)
+    sides = limbs(places, middle["hips"], middle["chest"], rate=30.0)
+    out = {
+        "Hips": middle["hips"],
+        "Spine": middle["spine"],
+        "Spine1": middle["chest"],
+        "Neck": middle["neck"],
+        "Head": middle["head"],
+    }
+    parts = {"Shoulder": "shoulder", "Arm": "upper_arm", "ForeArm": "forearm", "Hand": "hand"}
+    parts |= {"UpLeg": "upper_leg", "Leg": "lower_leg", "Foot": "foot"}
+    for side in ("Left", "Right"):
+        for bone, part in parts.items():
+            out[side + bone] = sides[f"{side.lower()}_{part}"]
+        foot = out[f"{side}Foot"]
+        flat = foot[0, :, 1] * [1, 1, 0]
+        x = foot[0, :, 0]
+        y = normalize(flat - (flat @ x) * x)
+        out[f"{side}ToeBase"] = np.stack([x, y, np.cross(x, y)], axis=-1)[None]
+    return {name: frame[0] for name, frame in out.items()}
