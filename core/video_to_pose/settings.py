@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,29 @@ class CaptureSettings:
             return str(value) if isinstance(value, Path) else value
 
         return plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CaptureSettings:
+        """The settings that `to_dict` wrote; what is left out takes its default.
+
+        Raises:
+            ValueError: a stage or a field that there is not.
+        """
+        stages = {stage.name: type(getattr(cls(), stage.name)) for stage in fields(cls)}
+        if unknown := set(values) - set(stages):
+            raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
+        made = {}
+        for stage, given in values.items():
+            hints = get_type_hints(stages[stage])
+            if unknown := set(given) - set(hints):
+                raise ValueError(f"unknown {stage} settings: {', '.join(sorted(unknown))}")
+            made[stage] = stages[stage](
+                **{
+                    name: Path(value) if value is not None and Path in (hints[name], *get_args(hints[name])) else value
+                    for name, value in given.items()
+                }
+            )
+        return cls(**made)
 
 
 @dataclass(frozen=True)

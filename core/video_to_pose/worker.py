@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process Blender starts: ``python -m video_to_pose.worker`` with the core's folder on PYTHONPATH.
+
+It reads one `protocol.Job` from stdin, captures, writes the Take and says how it goes on stdout. A line
+``{"cancel": true}`` on stdin stops it, and so does stdin's end, so that a Blender that died leaves no orphan.
+Native libraries print to descriptor 1 as they like: it points at stderr, and the messages go to a private copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import platform
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__, protocol
+from .errors import Cancelled, SetupError, VideoToPoseError
+
+if TYPE_CHECKING:
+    from .pipeline import Progress
+
+GRACE_S = 10.0
+"""How long a cancelled job may take to reach its next step before the process ends itself."""
+
+FAULT_HINT = "This is a fault of the program: please report it with the details."
+
+
+class _Wires:
+    """The private copies of stdin and stdout; descriptors 0 and 1 no longer lead to Blender.
+
+    The input is unbuffered, because a thread that waits in a buffered read would hold its lock when Python ends.
+    Programs we start get an empty input and cannot block on, or eat from, ours.
+    """
+
+    def __init__(self) -> None:
+        self.input = io.FileIO(os.dup(0), "r")
+        self._output = io.FileIO(os.dup(1), "w")
+        self._lock = threading.Lock()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+
+    def send(self, message: protocol.Message) -> None:
+        """Write a message; raises `Cancelled` when nobody listens any more."""
+        try:
+            with self._lock:
+                left = memoryview(protocol.encode(message).encode("ascii"))
+                while left:
+                    left = left[self._output.write(left) or 0 :]
+        except OSError as error:
+            raise Cancelled from error
+
+
+def main() -> int:
+    """Do one job. Returns the process's exit code: 0, or that of the error (2 input and set-up, 1 fault, 130)."""
+    wires = _Wires()
+    cancelled = threading.Event()
+    code = 0
+    last: protocol.Message
+    try:
+        try:
+            wires.send(protocol.Hello(__version__, platform.python_version()))
+            last = _work(wires, cancelled)
+        except (Cancelled, KeyboardInterrupt):
+            code, last = Cancelled.exit_code, protocol.Cancelled()
+        except VideoToPoseError as error:
+            code, last = error.exit_code, protocol.Failed(error.message, error.hint, error.code)
+        except Exception as error:
+            message = f"The capture stopped at a fault: {type(error).__name__}: {error}"
+            code, last = 1, protocol.Failed(message, FAULT_HINT, "fault", traceback.format_exc())
+        wires.send(last)
+    except (Cancelled, KeyboardInterrupt):
+        return Cancelled.exit_code
+    return code
+
+
+def _work(wires: _Wires, cancelled: threading.Event) -> protocol.Result:
+    job = protocol.decode_job(wires.input.readline())
+    watch = threading.Thread(target=_watch, args=(wires.input, cancelled, job.take), name="stdin", daemon=True)
+    watch.start()
+    report = _reporter(wires, cancelled)
+    try:  # loaded here and not above: a package that is missing is then told as a message
+        from . import pipeline
+        from .formats import take as take_file
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            f"The engine's Python lacks the package {error.name}.",
+            "Install the engine in the add-on's preferences, or pip install video-to-pose into that Python.",
+            "package-missing",
+        ) from error
+    take = pipeline.capture(job.video, job.settings, report)
+    report(pipeline.Progress("save", 0, None))
+    take_file.save(take, job.take)
+    return protocol.Result(job.take)
+
+
+def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress], None]:
+    def report(progress: Progress) -> None:
+        if cancelled.is_set():
+            raise Cancelled
+        wires.send(protocol.Progress(progress.stage, progress.done, progress.total))
+
+    return report
+
+
+def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path) -> None:
+    """Wait for a cancel line or stdin's end, then see to it that the process does end."""
+    while (line := stdin.readline()) and not protocol.is_cancel(line):
+        pass
+    cancelled.set()
+    time.sleep(GRACE_S)
+    with contextlib.suppress(OSError):
+        take.with_name(take.name + ".partial").unlink(missing_ok=True)
+    os._exit(Cancelled.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

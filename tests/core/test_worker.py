@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process keeps its promises, whatever the pipeline does.
+
+The process, its pipes and its Take are real; the pipeline is one made for the case, so that a test takes a moment.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from video_to_pose import protocol
+from video_to_pose.formats import take as take_file
+from video_to_pose.settings import CaptureSettings
+
+CORE = Path(__file__).resolve().parents[2] / "core"
+
+RUNNER = """
+import sys, types, threading, time, os
+from dataclasses import dataclass
+import numpy as np
+from video_to_pose import errors, worker
+from video_to_pose.skeleton import BODY_22
+from video_to_pose.types import Camera, KeypointTrack, Motion, Take
+
+@dataclass(frozen=True)
+class Progress:
+    stage: str
+    done: int
+    total: int | None
+
+def make_take():
+    times = np.arange(4) / 30
+    directions = np.tile([0.0, 0.0, 1.0], (4, BODY_22.bone_count, 1))
+    motion = Motion(BODY_22, times, directions, np.full(BODY_22.bone_count, 0.2), np.zeros((4, 3)),
+                    np.ones((4, BODY_22.joint_count)), (), np.zeros((4, 0), bool))
+    track = KeypointTrack(times, ("nose",), np.zeros((4, 1, 2)), np.ones((4, 1)), (64, 48))
+    return Take(track, motion, Camera(50.0, (32, 24), (64, 48)), {})
+
+pipeline = types.ModuleType("video_to_pose.pipeline")
+pipeline.Progress = Progress
+sys.modules["video_to_pose.pipeline"] = pipeline
+def capture(video, settings, progress):
+{body}
+pipeline.capture = capture
+import video_to_pose
+video_to_pose.pipeline = pipeline
+worker.GRACE_S = 0.3
+sys.exit(worker.main())
+"""
+
+
+def start(body: str) -> subprocess.Popen:
+    code = RUNNER.replace("{body}", textwrap.indent(textwrap.dedent(body), "    "))
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(CORE)},
+        text=True,
+    )
+
+
+def job_line(take: Path) -> str:
+    return protocol.encode_job(protocol.Job(Path("clip.mp4"), CaptureSettings(), take))
+
+
+def finish(process: subprocess.Popen) -> tuple[list[protocol.Message], str]:
+    """Wait for the end with stdin still open, so that its end is not what ends the work."""
+    messages = [protocol.decode(line) for line in process.stdout]
+    process.wait(timeout=20)
+    errors = process.stderr.read()
+    process.stdin.close()
+    return messages, errors
+
+
+def until_progress(process: subprocess.Popen) -> None:
+    while not isinstance(protocol.decode(process.stdout.readline()), protocol.Progress):
+        pass
+
+
+SLOW = """
+for done in range(1000):
+    progress(Progress("detect", done, 1000))
+    time.sleep(0.02)
+"""
+
+
+def test_a_job_ends_in_a_take_and_says_how_it_goes(tmp_path):
+    process = start('progress(Progress("detect", 1, 2))\nreturn make_take()')
+    process.stdin.write(job_line(tmp_path / "a take ü.npz"))
+    process.stdin.flush()
+    messages, _ = finish(process)
+    assert isinstance(messages[0], protocol.Hello)
+    assert messages[1] == protocol.Progress("detect", 1, 2)
+    assert messages[-1] == protocol.Result(tmp_path / "a take ü.npz")
+    assert process.returncode == 0
+    assert take_file.load(tmp_path / "a take ü.npz").motion.frame_count == 4
+
+
+def test_prints_of_native_code_cannot_spoil_the_messages(tmp_path):
+    process = start('os.write(1, b"native chatter\\n"); print("python chatter", flush=True); return make_take()')
+    process.stdin.write(job_line(tmp_path / "take.npz"))
+    process.stdin.flush()
+    messages, stderr = finish(process)
+    assert isinstance(messages[-1], protocol.Result)
+    assert "native chatter" in stderr and "python chatter" in stderr
+
+
+@pytest.mark.parametrize("way", ["line", "end of stdin"])
+def test_cancel_leaves_nothing_behind(tmp_path, way):
+    process = start(SLOW)
+    process.stdin.write(job_line(tmp_path / "take.npz"))
+    process.stdin.flush()
+    until_progress(process)
+    if way == "line":
+        process.stdin.write(protocol.CANCEL_LINE)
+        process.stdin.flush()
+    else:
+        process.stdin.close()
+    messages = [protocol.decode(line) for line in process.stdout]
+    assert messages[-1] == protocol.Cancelled()
+    assert process.wait(timeout=10) == 130
+    assert list(tmp_path.iterdir()) == []
+    process.stdin.close()
+
+
+def test_a_stage_that_does_not_listen_is_ended_after_the_grace_period(tmp_path):
+    process = start('progress(Progress("detect", 0, None))\ntime.sleep(60)')
+    process.stdin.write(job_line(tmp_path / "take.npz"))
+    process.stdin.flush()
+    until_progress(process)
+    started = time.monotonic()
+    process.stdin.close()
+    assert process.wait(timeout=10) == 130
+    assert time.monotonic() - started < 5
+
+
+def test_errors_for_people_travel_with_their_hint_and_code(tmp_path):
+    process = start('raise errors.InputError("clip.mp4 is no video.", "Choose another.", "video-invalid")')
+    process.stdin.write(job_line(tmp_path / "take.npz"))
+    process.stdin.flush()
+    messages, _ = finish(process)
+    assert messages[-1] == protocol.Failed("clip.mp4 is no video.", "Choose another.", "video-invalid")
+    assert process.returncode == 2
+
+
+def test_a_fault_is_told_with_its_traceback(tmp_path):
+    process = start('raise ZeroDivisionError("a bug")')
+    process.stdin.write(job_line(tmp_path / "take.npz"))
+    process.stdin.flush()
+    messages, _ = finish(process)
+    assert messages[-1].code == "fault" and "a bug" in messages[-1].message
+    assert "Traceback" in messages[-1].details
+    assert process.returncode == 1
+
+
+def test_nonsense_on_stdin_is_a_fault_and_not_a_hang():
+    process = start("return make_take()")
+    process.stdin.write(json.dumps({"video": 1}) + "\n")
+    process.stdin.flush()
+    messages, _ = finish(process)
+    assert messages[-1].code == "fault"
+
+
+def test_an_unwritable_target_is_told(tmp_path):
+    process = start("return make_take()")
+    process.stdin.write(job_line(tmp_path / "no such folder" / "take.npz"))
+    process.stdin.flush()
+    messages, _ = finish(process)
+    assert messages[-1].code == "output-unwritable" and messages[-1].hint
+
+
+def test_hello_needs_no_package_and_a_missing_one_is_named(tmp_path):
+    blocked = "import sys; sys.modules['numpy'] = None; from video_to_pose import worker; sys.exit(worker.main())"
+    process = subprocess.run(
+        [sys.executable, "-c", blocked],
+        input=job_line(tmp_path / "take.npz"),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CORE)},
+        timeout=20,
+    )
+    hello, failed = (protocol.decode(line) for line in process.stdout.splitlines())
+    assert isinstance(hello, protocol.Hello)
+    assert failed.code == "package-missing" and failed.hint
