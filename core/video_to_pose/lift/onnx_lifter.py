@@ -51,6 +51,7 @@ class Lifter:
     """A loaded lifter; call it with a track and the camera's intrinsics.
 
     Attributes:
+        path: the ONNX file.
         session: ONNX Runtime session.
         skeleton: what it answers in.
         keypoints: names it reads, in order.
@@ -60,6 +61,7 @@ class Lifter:
         metadata: everything the file says of itself.
     """
 
+    path: Path
     session: Any
     skeleton: Skeleton
     keypoints: tuple[str, ...]
@@ -177,6 +179,7 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
             "lifter-version",
         )
     return Lifter(
+        path=path,
         session=session,
         skeleton=Skeleton(
             metadata["skeleton"], tuple(json.loads(metadata["joints"])), tuple(json.loads(metadata["parents"]))

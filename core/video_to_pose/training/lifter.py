@@ -104,6 +104,22 @@ def make_net(settings: TrainingSettings, mean_lengths: Tensor) -> Anatomy3D:
     )
 
 
+def mean_bone_lengths(bank: synthetic.Bank) -> Tensor:
+    """(B,) mean over bodies and frames, left and right alike."""
+    points = bank.points[:, ::50, len(LIFTER_KEYPOINTS) :]
+    spans = points[:, :, BODY_22.bone_children] - points[:, :, BODY_22.bone_parents]
+    lengths = np.linalg.norm(spans, axis=-1).mean(axis=(0, 1))
+    return torch.as_tensor((lengths + lengths[BODY_22.mirror[1:] - 1]) / 2, dtype=torch.float32)
+
+
+def train_on_bank(bank: synthetic.Bank, settings: TrainingSettings, checkpoint: Path) -> Anatomy3D:
+    """Train on endless samples of a bank."""
+    frames = 3 ** (settings.levels + 1) + 1
+    return train(
+        lambda rng: synthetic.draw(bank, settings.batch, frames, rng), mean_bone_lengths(bank), settings, checkpoint
+    )
+
+
 def train(
     draw: Callable[[np.random.Generator], synthetic.Batch],
     mean_lengths: Tensor,
@@ -198,6 +214,7 @@ def export(checkpoint: Path, out: Path, notes: dict[str, str]) -> None:
         "frame_rate": "30",
         "normalization": "view-1",
         "causal": "false",
+        "parameters": str(sum(parameter.numel() for parameter in net.parameters())),
         "training_commit": commit,
         "training_settings": json.dumps(stored["settings"]),
         "training_steps": str(stored["steps"]),

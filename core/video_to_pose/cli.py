@@ -1,0 +1,649 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``video-to-pose``: the door for people and scripts. Each command wraps one function of the core."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import Cancelled, InputError, SetupError, VideoToPoseError
+from .settings import (
+    CameraSettings,
+    CaptureSettings,
+    DetectSettings,
+    LiftSettings,
+    MotionSettings,
+    RetargetSettings,
+    TrackSettings,
+    VideoSettings,
+)
+
+Options = argparse.Namespace
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv")
+BLENDER_ENDINGS = (".fbx", ".blend", ".glb")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return the exit code: 0 done, 2 the user can mend it, 1 a fault, 130 stopped."""
+    _speak_utf8()
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except VideoToPoseError as error:
+        if options.debug:
+            traceback.print_exc()
+        return _fail(options, error)
+    except KeyboardInterrupt:
+        return _fail(options, Cancelled("Stopped; nothing was written."))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _speak_utf8() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(options: Options, error: VideoToPoseError) -> int:
+    if getattr(options, "json", False):
+        _say_json({"failed": {"message": error.message, "hint": error.hint, "code": error.code}})
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+def _say_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+# --- the commands -----------------------------------------------------------------------------------------------
+
+
+def _convert(options: Options) -> None:
+    from . import pipeline
+    from .formats import take as take_format
+
+    outputs = [Path(out) for out in options.output]
+    allowed = (".bvh", ".npz", *BLENDER_ENDINGS)
+    _check_outputs(outputs, allowed)
+    preview = Path(options.preview) if options.preview else None
+    if preview:
+        _check_outputs([preview], (".mp4",))
+    if any(out.suffix.lower() in BLENDER_ENDINGS for out in outputs):
+        _blender_command(options.blender)
+    with _Bar(options) as bar:
+        take = pipeline.capture(Path(options.video), capture_settings(options), bar.update)
+    for out in outputs:
+        if out.suffix.lower() == ".npz":
+            take_format.save(take, out)
+        elif out.suffix.lower() == ".bvh":
+            _write_bvh(take, out, options)
+        else:
+            _through_blender(take, out, options)
+    if preview:
+        from .preview import write_preview
+
+        with _Bar(options) as bar:
+            write_preview(take, Path(options.video), preview, bar.update)
+        outputs.append(preview)
+    _tell_result(options, take, outputs)
+
+
+def _detect(options: Options) -> None:
+    from . import pipeline, video
+    from .formats import keypoints
+
+    out = Path(options.output)
+    _check_outputs([out], (".npz",))
+    with _Bar(options) as bar:
+        track = pipeline.find_keypoints(video.probe(options.video), capture_settings(options), bar.update, {})
+    keypoints.save(track, out)
+    _tell(options, f"{out}: {track.frame_count} frames of {len(track.names)} keypoints", {"outputs": [str(out)]})
+
+
+def _lift(options: Options) -> None:
+    from . import lift, pipeline
+    from .formats import keypoints
+    from .formats import take as take_format
+
+    out = Path(options.output)
+    _check_outputs([out], (".npz", ".bvh"))
+    settings = capture_settings(options)
+    take = pipeline.lift_and_solve(keypoints.load(options.keypoints), lift.load(settings.lift), settings)
+    if out.suffix.lower() == ".bvh":
+        _write_bvh(take, out, options)
+    else:
+        take_format.save(take, out)
+    _tell_result(options, take, [out])
+
+
+def _retarget(options: Options) -> None:
+    from .formats import take as take_format
+
+    out = Path(options.output)
+    _check_outputs([out], (".bvh", *BLENDER_ENDINGS))
+    take = take_format.load(options.take)
+    if out.suffix.lower() == ".bvh":
+        _write_bvh(take, out, options)
+    else:
+        _through_blender(take, out, options)
+    _tell_result(options, take, [out])
+
+
+def _preview(options: Options) -> None:
+    from .formats import take as take_format
+    from .preview import write_preview
+
+    out = Path(options.output)
+    _check_outputs([out], (".mp4",))
+    take = take_format.load(options.take)
+    with _Bar(options) as bar:
+        write_preview(take, Path(options.video), out, bar.update)
+    _tell_result(options, take, [out])
+
+
+def _batch(options: Options) -> None:
+    from . import pipeline
+    from .formats import take as take_format
+
+    folder, out = Path(options.folder), Path(options.output)
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist.", "Give a folder with videos.", "folder-missing")
+    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
+    if not videos:
+        raise InputError(f"There is no video in {folder}.", f"Endings read: {' '.join(VIDEO_ENDINGS)}.", "folder-empty")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be made: {error.strerror}.", "Choose another folder.", "output-unwritable"
+        ) from error
+    report = []
+    for path in videos:
+        line: dict[str, Any] = {"video": str(path)}
+        try:
+            with _Bar(options, path.name) as bar:
+                take = pipeline.capture(path, capture_settings(options), bar.update)
+            for ending in options.formats.split(","):
+                target = out / f"{path.stem}.{ending}"
+                if ending == "npz":
+                    take_format.save(take, target)
+                else:
+                    _write_bvh(take, target, options)
+                line.setdefault("outputs", []).append(str(target))
+            line |= pipeline.describe(take)
+        except Cancelled:
+            raise
+        except VideoToPoseError as error:
+            line |= {"error": error.message, "hint": error.hint, "code": error.code}
+        report.append(line)
+        _tell(options, f"{path.name}: {line.get('error', 'done')}", line)
+    (out / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+    failed = sum("error" in line for line in report)
+    if failed:
+        raise InputError(f"{failed} of {len(report)} videos failed.", f"See {out / 'report.json'}.", "batch-partial")
+
+
+def _models(options: Options) -> None:
+    from . import lift
+
+    rows = []
+    for entry in lift.LIFTERS.values():
+        row: dict[str, Any] = {"id": entry.id, "label": entry.label, "licence": entry.licence}
+        row["weights"] = entry.path.is_file()
+        if entry.path.is_file():
+            lifter = lift.load(LiftSettings(lifter=entry.id, device="cpu"))
+            row["skeleton"], row["receptive_field"] = lifter.skeleton.name, lifter.receptive_field
+            row["parameters"] = int(lifter.metadata.get("parameters", 0))
+        rows.append(row)
+    if options.json:
+        _say_json({"models": rows})
+        return
+    for row in rows:
+        there = f"{row['skeleton']}, {row['receptive_field']} frames" if row["weights"] else "weights missing"
+        print(f"{row['id']:12} {row['label']} ({there}, {row['licence']})")
+
+
+def _weights(options: Options) -> None:
+    from . import weights
+
+    if options.action == "list":
+        for status in weights.list_weights():
+            where = str(status.path) if status.path else "not fetched"
+            if options.json:
+                _say_json({"name": status.entry.name, "kind": status.entry.kind, "path": str(status.path or "")})
+            else:
+                print(f"{status.entry.name:22} {status.entry.label} ({status.entry.licence}): {where}")
+        return
+    names = options.names or ["mediapipe-pose-full"]
+    for name in names:
+        if options.action == "fetch":
+            path = weights.fetch(name, None if options.quiet else lambda line: print(line, file=sys.stderr))
+            _tell(options, f"{name}: {path}", {"name": name, "path": str(path)})
+        elif weights.verify(name):
+            _tell(options, f"{name}: as it should be", {"name": name, "ok": True})
+        else:
+            raise InputError(
+                f"{name} is missing or damaged.", f"Run: video-to-pose weights fetch {name}", "weights-damaged"
+            )
+
+
+def _doctor(options: Options) -> None:
+    from . import doctor
+
+    checks = doctor.examine()
+    if options.json:
+        _say_json({"can_convert": doctor.can_convert(checks), "checks": [asdict(check) for check in checks]})
+    else:
+        for check in checks:
+            mark = "ok  " if check.ok else ("MEND" if check.needed else "-   ")
+            print(f"{mark}  {check.name}: {check.found}" + ("" if check.ok else f"\n        {check.mend}"))
+    if not doctor.can_convert(checks):
+        raise SetupError("Converting a video does not work here yet.", "Mend what is marked MEND above.", "doctor")
+
+
+def _train(options: Options) -> None:
+    _need_torch()
+    from .data import synthetic
+    from .training import lifter as training
+
+    settings = training.TrainingSettings(minutes=options.minutes, channels=options.channels, seed=options.seed)
+    bank = synthetic.make_bank(Path(options.mocap), Path(options.human), settings.bodies, settings.seed)
+    training.train_on_bank(bank, settings, Path(options.output))
+
+
+def _export(options: Options) -> None:
+    _need_torch()
+    from .training import lifter as training
+
+    training.export(Path(options.checkpoint), Path(options.output), {"licence": "GPL-3.0-or-later"})
+    _tell(options, f"{options.output} written", {"outputs": [options.output]})
+
+
+def _evaluate(options: Options) -> None:
+    from . import lift
+    from .evaluation import rendered
+
+    settings = capture_settings(options)
+    lifter = lift.load(settings.lift)
+    paths = [Path(clip) for clip in options.clips]
+    clips = [path for given in paths for path in (sorted(given.glob("*.mp4")) if given.is_dir() else [given])]
+    results = []
+    for clip in clips:
+        results.append(rendered.compare(rendered.detect_clip(clip, settings), lifter, settings, fov=options.true_fov))
+        _tell(options, f"{clip.name}: {results[-1]['frames']} frames", {"clip": clip.name})
+    print(rendered.table(results))
+
+
+def _need_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise SetupError("Training needs PyTorch.", "Run: pip install 'video-to-pose[training]'", "no-torch")
+
+
+# --- shared steps -----------------------------------------------------------------------------------------------
+
+
+def _check_outputs(outputs: Iterable[Path], endings: tuple[str, ...]) -> None:
+    """Refuse before the long work what could not be written after it."""
+    for out in outputs:
+        if out.suffix.lower() not in endings:
+            raise InputError(
+                f"{out.name} has an ending that cannot be written here.",
+                f"Use one of: {' '.join(endings)}.",
+                "output-ending",
+            )
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=out.parent):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"{out} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
+            ) from error
+        if out.is_dir():
+            raise InputError(f"{out} is a folder.", "Give a file name.", "output-unwritable")
+
+
+def _write_bvh(take: Any, out: Path, options: Options) -> None:
+    from . import retarget
+    from .formats import bvh
+
+    rig = retarget.rig_from_motion(take.motion)
+    animation = retarget.solve(take.motion, rig, retarget.map_bones(rig), retarget_settings(options))
+    bvh.write(animation, out, rest_frame=options.rest_frame)
+
+
+def _blender_command(given: str | None) -> list[str]:
+    """How headless.py is started: a Blender program, or this Python where bpy is installed."""
+    script = Path(__file__).resolve().parents[2] / "addon" / "headless.py"
+    if not script.is_file():
+        raise SetupError(
+            "FBX, .blend and .glb are written through the Blender extension, which is not beside this installation.",
+            "Run from a source checkout, or write .bvh or .npz and import it in Blender.",
+            "no-addon",
+        )
+    program = given or shutil.which("blender")
+    if program:
+        return [program, "-b", "--python", str(script), "--"]
+    if importlib.util.find_spec("bpy"):
+        return [sys.executable, str(script)]
+    raise SetupError(
+        "FBX, .blend and .glb need Blender, and none was found.",
+        "Pass --blender PATH, put blender on PATH, or pip install 'video-to-pose[blender]'.",
+        "no-blender",
+    )
+
+
+def _through_blender(take: Any, out: Path, options: Options) -> None:
+    from .formats import take as take_format
+
+    command = _blender_command(options.blender)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "take.npz"
+        take_format.save(take, saved)
+        command += ["--take", str(saved), f"--{out.suffix.lower()[1:]}", str(out.resolve())]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+        said = dict(line.split(": ", 1) for line in lines)
+        error = said.get("error", f"Blender ended with exit code {done.returncode}.")
+        raise VideoToPoseError(error, said.get("hint", done.stderr[-500:]), "blender-failed")
+
+
+def _tell(options: Options, line: str, value: dict[str, Any]) -> None:
+    if options.json:
+        _say_json(value)
+    elif not options.quiet:
+        print(line)
+
+
+def _tell_result(options: Options, take: Any, outputs: list[Path]) -> None:
+    from . import pipeline
+
+    facts = pipeline.describe(take)
+    if options.json:
+        seconds = take.provenance.get("seconds", {})
+        _say_json({"result": {**facts, "outputs": [str(out) for out in outputs], "stage_seconds": seconds}})
+        return
+    if options.quiet:
+        return
+    print(
+        f"{facts['frames']} frames at {facts['frame_rate']:g} frames/s; the person is about {facts['height_m']:.2f} m tall; "
+        f"mean confidence {100 * facts['mean_confidence']:.0f} %."
+    )
+    seconds = take.provenance.get("seconds")
+    if seconds:
+        total = sum(seconds.values())
+        working = total - seconds.get("load", 0.0)
+        share = ", ".join(
+            f"{stage} {100 * value / working:.0f} %" for stage, value in seconds.items() if stage != "load"
+        )
+        print(f"{facts['frames'] / working:.1f} frames/s after {seconds.get('load', 0):.1f} s of loading ({share}).")
+    if facts["check_these_s"]:
+        spans = ", ".join(f"{a:g}-{b:g} s" for a, b in facts["check_these_s"])
+        print(f"Check these: {spans} (the detector was unsure).")
+    for out in outputs:
+        print(f"wrote {out}")
+
+
+class _Bar:
+    """Progress as a bar on a terminal, JSON lines with --json, else nothing."""
+
+    def __init__(self, options: Options, title: str = "") -> None:
+        self.options, self.title, self.bar, self.stage = options, title, None, ""
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def update(self, progress: Any) -> None:
+        """Take a `pipeline.Progress`."""
+        if self.options.json:
+            _say_json({"progress": asdict(progress)})
+        elif sys.stderr.isatty() and not self.options.quiet and progress.total:
+            from tqdm import tqdm
+
+            if self.bar is None or progress.stage != self.stage:
+                self._close()
+                name = f"{self.title} {progress.stage}".strip()
+                self.bar = tqdm(total=progress.total, desc=name, unit="frame", leave=False)
+                self.stage = progress.stage
+            self.bar.update(progress.done - self.bar.n)
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+# --- options ----------------------------------------------------------------------------------------------------
+
+STAGE_OPTIONS: dict[tuple[type, str], str] = {
+    (VideoSettings, "start_s"): "--start",
+    (VideoSettings, "end_s"): "--end",
+    (DetectSettings, "detector"): "--detector",
+    (DetectSettings, "variant"): "--variant",
+    (DetectSettings, "model_path"): "--model",
+    (DetectSettings, "min_score"): "--min-score",
+    (DetectSettings, "max_people"): "--max-people",
+    (TrackSettings, "max_gap_s"): "--max-gap",
+    (LiftSettings, "lifter"): "--lifter",
+    (LiftSettings, "model_path"): "--lifter-model",
+    (LiftSettings, "device"): "--device",
+    (LiftSettings, "flip"): "--flip",
+    (CameraSettings, "fov_degrees"): "--fov",
+    (CameraSettings, "assumed_fov_degrees"): "--assumed-fov",
+    (CameraSettings, "height_m"): "--height",
+    (MotionSettings, "smoothing_cutoff_hz"): "--smoothing",
+    (MotionSettings, "root_depth_cutoff_hz"): "--depth-smoothing",
+    (MotionSettings, "contact_speed_m_s"): "--contact-speed",
+    (MotionSettings, "contact_height_m"): "--contact-height",
+    (RetargetSettings, "root_motion"): "--root-motion",
+    (RetargetSettings, "scale"): "--scale",
+}
+"""Settings field -> command line option. A test keeps this table, the parser and `settings` together."""
+
+
+def _dest(settings: type, field: str) -> str:
+    return STAGE_OPTIONS[settings, field][2:].replace("-", "_")
+
+
+def _from_options(settings: type, options: Options) -> Any:
+    return settings(**{field: getattr(options, _dest(settings, field)) for s, field in STAGE_OPTIONS if s is settings})
+
+
+def capture_settings(options: Options) -> CaptureSettings:
+    """The settings of all stages that the options name; other stages keep their defaults."""
+    stages = {
+        "video": VideoSettings,
+        "detect": DetectSettings,
+        "track": TrackSettings,
+        "lift": LiftSettings,
+        "camera": CameraSettings,
+        "motion": MotionSettings,
+    }
+    given = {
+        stage: _from_options(settings, options)
+        for stage, settings in stages.items()
+        if all(hasattr(options, _dest(s, field)) for s, field in STAGE_OPTIONS if s is settings)
+    }
+    return CaptureSettings(**given)
+
+
+def retarget_settings(options: Options) -> RetargetSettings:
+    """How the motion is laid on the rig."""
+    settings: RetargetSettings = _from_options(RetargetSettings, options)
+    return settings
+
+
+def _add_detect_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("video and detection")
+    group.add_argument("--start", type=float, default=VideoSettings.start_s, metavar="S", help="begin at this second")
+    group.add_argument("--end", type=float, default=VideoSettings.end_s, metavar="S", help="end at this second")
+    group.add_argument("--detector", default=DetectSettings.detector, help="which detector (default: %(default)s)")
+    group.add_argument("--variant", default=DetectSettings.variant, help="lite, full or heavy (default: %(default)s)")
+    group.add_argument(
+        "--model", type=Path, default=DetectSettings.model_path, metavar="FILE", help="your own model file"
+    )
+    group.add_argument("--min-score", type=float, default=DetectSettings.min_score, help="below it nobody is found")
+    group.add_argument(
+        "--max-people",
+        type=int,
+        default=DetectSettings.max_people,
+        help="1 is fastest; 2 keeps to the actor beside a bystander",
+    )
+    group.add_argument(
+        "--max-gap", type=float, default=TrackSettings.max_gap_s, metavar="S", help="longest gap that is filled"
+    )
+
+
+def _add_solve_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("3D")
+    group.add_argument("--lifter", default=LiftSettings.lifter, help="see: video-to-pose models (default: %(default)s)")
+    group.add_argument(
+        "--lifter-model", type=Path, default=LiftSettings.model_path, metavar="FILE", help="your own ONNX lifter"
+    )
+    group.add_argument("--device", default=LiftSettings.device, help="auto, cpu, cuda, tensorrt, directml or coreml")
+    group.add_argument(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        default=LiftSettings.flip,
+        help="average with the mirrored picture",
+    )
+    group.add_argument(
+        "--fov", type=float, default=CameraSettings.fov_degrees, metavar="DEG", help="field of view, longer side"
+    )
+    group.add_argument(
+        "--assumed-fov",
+        type=float,
+        default=CameraSettings.assumed_fov_degrees,
+        metavar="DEG",
+        help="used when --fov is not given",
+    )
+    group.add_argument(
+        "--height", type=float, default=CameraSettings.height_m, metavar="M", help="the person's height in metres"
+    )
+    group.add_argument(
+        "--smoothing",
+        type=float,
+        default=MotionSettings.smoothing_cutoff_hz,
+        metavar="HZ",
+        help="cut-off, 0 turns it off",
+    )
+    group.add_argument(
+        "--depth-smoothing",
+        type=float,
+        default=MotionSettings.root_depth_cutoff_hz,
+        metavar="HZ",
+        help="of the root's depth",
+    )
+    group.add_argument(
+        "--contact-speed", type=float, default=MotionSettings.contact_speed_m_s, metavar="M/S", help="planted below"
+    )
+    group.add_argument(
+        "--contact-height", type=float, default=MotionSettings.contact_height_m, metavar="M", help="planted below"
+    )
+
+
+def _add_rig_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("rig and files")
+    group.add_argument("--root-motion", choices=("hips", "in_place"), default=RetargetSettings.root_motion)
+    group.add_argument("--scale", choices=("leg_length", "metres"), default=RetargetSettings.scale)
+    group.add_argument("--rest-frame", action="store_true", help="put the rest pose before the first BVH frame")
+    group.add_argument("--blender", metavar="PROGRAM", help="Blender for .fbx, .blend and .glb")
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON lines on standard output")
+    common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    common.add_argument("--debug", action="store_true", help="show where an error came from")
+
+    parser = argparse.ArgumentParser(prog="video-to-pose", description="Motion capture from an ordinary video.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Options], None], about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, parents=[common], help=about, description=about)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("convert", _convert, "turn a video into animation")
+    sub.add_argument("video")
+    sub.add_argument(
+        "-o", "--output", action="append", required=True, help=".bvh, .npz (Take), .fbx, .blend, .glb; repeatable"
+    )
+    sub.add_argument("--preview", metavar="MP4", help="also write a picture-beside-skeleton video")
+    _add_detect_options(sub)
+    _add_solve_options(sub)
+    _add_rig_options(sub)
+
+    sub = command("batch", _batch, "convert every video of a folder")
+    sub.add_argument("folder")
+    sub.add_argument("-o", "--output", required=True, help="folder for the results")
+    sub.add_argument("--formats", default="bvh,npz", help="bvh, npz or both (default: %(default)s)")
+    _add_detect_options(sub)
+    _add_solve_options(sub)
+    _add_rig_options(sub)
+
+    sub = command("detect", _detect, "find the 2D keypoints of one person")
+    sub.add_argument("video")
+    sub.add_argument("-o", "--output", required=True, help="keypoints .npz")
+    _add_detect_options(sub)
+
+    sub = command("lift", _lift, "turn keypoints into a Take or BVH")
+    sub.add_argument("keypoints", help="from video-to-pose detect")
+    sub.add_argument("-o", "--output", required=True, help=".npz (Take) or .bvh")
+    _add_solve_options(sub)
+    _add_rig_options(sub)
+
+    sub = command("retarget", _retarget, "write a Take as animation")
+    sub.add_argument("take")
+    sub.add_argument("-o", "--output", required=True, help=".bvh, .fbx, .blend or .glb")
+    _add_rig_options(sub)
+
+    sub = command("preview", _preview, "draw a Take beside its video")
+    sub.add_argument("take")
+    sub.add_argument("--video", required=True)
+    sub.add_argument("-o", "--output", required=True, help=".mp4")
+
+    command("models", _models, "list the lifters")
+    sub = command("weights", _weights, "list, fetch or verify model files")
+    sub.add_argument("action", choices=("list", "fetch", "verify"))
+    sub.add_argument("names", nargs="*", help="default: mediapipe-pose-full")
+    command("doctor", _doctor, "say what works here and how to mend what does not")
+
+    sub = command("train", _train, "train the lifter on captured motion")
+    sub.add_argument("--mocap", required=True, help="folder of BVH files")
+    sub.add_argument("--human", required=True, help="folder of the body")
+    sub.add_argument("--minutes", type=float, default=60.0)
+    sub.add_argument("--channels", type=int, default=512)
+    sub.add_argument("--seed", type=int, default=1)
+    sub.add_argument("-o", "--output", required=True, help="checkpoint .pt")
+    sub = command("export", _export, "write a checkpoint as ONNX")
+    sub.add_argument("checkpoint")
+    sub.add_argument("-o", "--output", required=True, help=".onnx")
+    sub = command("evaluate", _evaluate, "compare with the detector's own 3D on rendered clips")
+    sub.add_argument("clips", nargs="+", help="rendered .mp4 files with their .npz, or folders of them")
+    sub.add_argument("--true-fov", action="store_true", help="tell the lifter the true field of view")
+    _add_detect_options(sub)
+    _add_solve_options(sub)
+    return parser

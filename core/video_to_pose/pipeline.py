@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A video's way to a Take: the stages in order, nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__, detect, lift, motion, track, video
+from .settings import CaptureSettings
+from .types import KeypointTrack, Take
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is.
+
+    Attributes:
+        stage: ``load``, ``detect``, ``lift`` or ``solve``.
+        done: frames done.
+        total: frames expected, None when unknown.
+    """
+
+    stage: str
+    done: int
+    total: int | None
+
+
+Report = Callable[[Progress], None]
+
+
+def capture(path: Path, settings: CaptureSettings, progress: Report | None = None) -> Take:
+    """Everything that can be found of one person in a video.
+
+    Args:
+        path: the video.
+        settings: of all stages.
+        progress: called before and during stages; an exception it raises (`errors.Cancelled`) stops the work.
+
+    Raises:
+        InputError: the video, a model file or an option is wrong, or nobody is in it.
+        SetupError: a package, model or device is missing.
+    """
+    report = progress or (lambda _: None)
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
+    report(Progress("load", 0, None))
+    info = video.probe(path)
+    lifter = lift.load(settings.lift)
+    seconds["load"] = time.perf_counter() - began
+    keypoints = find_keypoints(info, settings, report, seconds)
+    take = lift_and_solve(keypoints, lifter, settings, report, seconds)
+    provenance = {
+        **take.provenance,
+        "video": {"name": path.name, "sha256": _sha256(path), "frame_rate": info.frame_rate, "codec": info.codec},
+        "detector": {"id": settings.detect.detector, "variant": settings.detect.variant},
+        "options": settings.to_dict(),
+        "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
+    }
+    return Take(take.track, take.motion, take.camera, provenance, take.extra)
+
+
+def find_keypoints(
+    info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]
+) -> KeypointTrack:
+    """Decode, detect and follow one person. Adds the stages' seconds to `seconds`."""
+    clock = time.perf_counter
+    began = clock()
+    times: list[float] = []
+    detections: list[list[detect.Detection]] = []
+    waited = 0.0
+    with detect.load(settings.detect) as detector:
+        seconds["load"] = seconds.get("load", 0.0) + clock() - began
+        began = clock()
+        frames = iter(video.read_frames(info.path, settings.video))
+        try:
+            while True:
+                asked = clock()
+                frame = next(frames, None)
+                waited += clock() - asked
+                if frame is None:
+                    break
+                times.append(frame.time_s)
+                detections.append(detector(frame))
+                report(Progress("detect", len(times), info.frame_count or None))
+        finally:
+            frames.close()  # type: ignore[attr-defined]
+    seconds["decode"] = waited
+    seconds["detect"] = clock() - began - waited
+    began = clock()
+    person = track.make_track(np.asarray(times), detections, (info.width, info.height), settings.track)
+    seconds["track"] = clock() - began
+    return person
+
+
+def lift_and_solve(
+    keypoints: KeypointTrack,
+    lifter: lift.Lifter,
+    settings: CaptureSettings,
+    report: Report | None = None,
+    seconds: dict[str, float] | None = None,
+) -> Take:
+    """From keypoints to a Take, with the lifter and the versions in its provenance."""
+    report, seconds = report or (lambda _: None), {} if seconds is None else seconds
+    count = keypoints.frame_count
+    began = time.perf_counter()
+    report(Progress("lift", 0, count))
+    focal, centre = motion.intrinsics(keypoints.image_size, settings.camera)
+    pose = lifter(keypoints, focal, centre)
+    seconds["lift"] = time.perf_counter() - began
+    began = time.perf_counter()
+    report(Progress("solve", 0, count))
+    solved, camera = motion.solve(keypoints, pose, settings.camera, settings.motion)
+    seconds["solve"] = time.perf_counter() - began
+    report(Progress("solve", count, count))
+    about_lifter = {"id": settings.lift.lifter, "sha256": _sha256(lifter.path)}
+    about_lifter |= {key: lifter.metadata[key] for key in ("architecture", "training_commit") if key in lifter.metadata}
+    return Take(keypoints, solved, camera, {"lifter": about_lifter, "versions": _versions()})
+
+
+def _versions() -> dict[str, str]:
+    found = {"video-to-pose": __version__, "python": platform.python_version()}
+    for package in ("numpy", "scipy", "av", "mediapipe", "onnxruntime"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def confidence_spans(take: Take, below: float = 0.5, shortest_s: float = 0.2) -> list[tuple[float, float]]:
+    """Spans (start, end) in seconds where the mean joint confidence is low: frames worth a look."""
+    low = take.motion.confidence.mean(axis=1) < below
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]]).astype(int)))
+    times = take.motion.timestamps
+    spans = [(float(times[a]), float(times[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [span for span in spans if span[1] - span[0] >= shortest_s]
+
+
+def describe(take: Take) -> dict[str, Any]:
+    """What a person wants to know of a Take at a glance; plain JSON values."""
+    solved = take.motion
+    return {
+        "frames": solved.frame_count,
+        "frame_rate": round(solved.frame_rate, 3),
+        "seconds": round(float(solved.timestamps[-1] - solved.timestamps[0]), 3),
+        "height_m": round(motion.standing_height(solved.skeleton, solved.lengths), 3),
+        "mean_confidence": round(float(solved.confidence.mean()), 3),
+        "check_these_s": [[round(a, 2), round(b, 2)] for a, b in confidence_spans(take)],
+    }
