@@ -27,7 +27,7 @@ Array = NDArray[np.floating]
 JOINTS: tuple[str, ...] = tuple(
     f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
 )
-_BONES = [(a, a + 2) for a in (0, 1, 2, 3, 6, 7, 8, 9)] + [(0, 1), (6, 7), (0, 6), (1, 7)]
+_BONES = [(0, 2), (1, 3), (2, 4), (3, 5), (6, 8), (7, 9), (8, 10), (9, 11), (6, 7)]
 
 
 @dataclass(frozen=True, eq=False)

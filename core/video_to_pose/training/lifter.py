@@ -164,8 +164,28 @@ def train(
         if elapsed - saved > 300:
             saved = elapsed
             _save(averaged.module, settings, step, checkpoint)
-    _save(averaged.module, settings, step, checkpoint)
-    return averaged.module.eval()
+    net = calibrate(averaged.module, draw, settings.seed)
+    _save(net, settings, step, checkpoint)
+    return net.eval()
+
+
+def calibrate(
+    net: Anatomy3D, draw: Callable[[np.random.Generator], synthetic.Batch], seed: int, batches: int = 60
+) -> Anatomy3D:
+    """Measure the batch normalisation statistics anew: averaged weights have others than the steps they come from."""
+    layers = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over all batches
+    rng = np.random.default_rng([seed, 1])
+    net.train()
+    with torch.no_grad():
+        for _ in range(batches):
+            net.direction_net.window(torch.as_tensor(draw(rng).features)[:, : net.receptive_field])
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return net.eval()
 
 
 def _save(net: torch.nn.Module, settings: TrainingSettings, steps: int, path: Path) -> None:
