@@ -98,6 +98,8 @@ def _work(wires: _Wires, cancelled: threading.Event) -> protocol.Result:
         ) from error
     take = pipeline.capture(job.video, job.settings, report)
     report(pipeline.Progress("save", 0, None))
+    for start, end in pipeline.confidence_spans(take):
+        wires.send(protocol.Warning(f"Check {start:.1f} s to {end:.1f} s: little of the person was seen there."))
     take_file.save(take, job.take)
     return protocol.Result(job.take)
 

@@ -33,16 +33,17 @@ class Progress:
     done: int
     total: int | None
 
-def make_take():
+def make_take(**provenance):
     times = np.arange(4) / 30
     directions = np.tile([0.0, 0.0, 1.0], (4, BODY_22.bone_count, 1))
     motion = Motion(BODY_22, times, directions, np.full(BODY_22.bone_count, 0.2), np.zeros((4, 3)),
                     np.ones((4, BODY_22.joint_count)), (), np.zeros((4, 0), bool))
     track = KeypointTrack(times, ("nose",), np.zeros((4, 1, 2)), np.ones((4, 1)), (64, 48))
-    return Take(track, motion, Camera(50.0, (32, 24), (64, 48)), {})
+    return Take(track, motion, Camera(50.0, (32, 24), (64, 48)), provenance)
 
 pipeline = types.ModuleType("video_to_pose.pipeline")
 pipeline.Progress = Progress
+pipeline.confidence_spans = lambda take: [(1.0, 2.5)] if take.provenance.get("dim") else []
 sys.modules["video_to_pose.pipeline"] = pipeline
 def capture(video, settings, progress):
 {body}
@@ -101,6 +102,15 @@ def test_a_job_ends_in_a_take_and_says_how_it_goes(tmp_path):
     assert messages[-1] == protocol.Result(tmp_path / "a take ü.npz")
     assert process.returncode == 0
     assert take_file.load(tmp_path / "a take ü.npz").motion.frame_count == 4
+
+
+def test_spans_where_little_was_seen_are_told(tmp_path):
+    process = start("return make_take(dim=True)")
+    process.stdin.write(job_line(tmp_path / "take.npz"))
+    process.stdin.flush()
+    messages, _ = finish(process)
+    warnings = [message.message for message in messages if isinstance(message, protocol.Warning)]
+    assert len(warnings) == 1 and "1.0 s to 2.5 s" in warnings[0]
 
 
 def test_prints_of_native_code_cannot_spoil_the_messages(tmp_path):

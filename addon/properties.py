@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panel asks for, kept with the scene, and the core's settings made of it.
+
+Defaults are read from `settings.py`, so there is one place where they are set.
+"""
+
+from math import degrees, radians
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
+
+from .core.video_to_pose.settings import (
+    CameraSettings,
+    CaptureSettings,
+    DetectSettings,
+    MotionSettings,
+    RetargetSettings,
+    VideoSettings,
+)
+from .rigs import ApplySettings
+
+_DEFAULT = CaptureSettings()
+_RETARGET = RetargetSettings()
+
+# Blender keeps no reference to strings that a callback makes; these lists are constant, so plain items will do
+_TARGETS = [
+    ("NEW", "New Armature", "Make an armature with the person's own proportions"),
+    (
+        "EXISTING",
+        "My Armature",
+        "Animate an armature of this scene; its rest pose and other actions stay as they are",
+    ),
+]
+_VARIANTS = [
+    ("lite", "Lite", "Fastest, least exact"),
+    ("full", "Full", "Fast and good: a fine first choice"),
+    ("heavy", "Heavy", "Most exact, about half as fast"),
+]
+_ROOT_MOTIONS = [
+    ("hips", "Travel", "The hips carry the person's path through the scene"),
+    ("in_place", "In Place", "The character stays on its spot and only bobs up and down, as game engines like it"),
+]
+_SCALES = [
+    ("leg_length", "Fit the Legs", "Strides grow or shrink with the character's legs, so that feet do not slide"),
+    ("metres", "True Distance", "The character covers the very distances that the person covered"),
+]
+
+
+def _is_armature(_owner: Any, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "ARMATURE"
+
+
+class VideoToPoseProperties(bpy.types.PropertyGroup):
+    """The panel's fields."""
+
+    video: StringProperty(
+        name="Video",
+        description="The video to capture from: one person, the whole body in view, a camera that stands still",
+        subtype="FILE_PATH",
+    )
+    target: EnumProperty(name="Target", description="What the captured motion is put on", items=_TARGETS)
+    armature: PointerProperty(
+        name="Armature",
+        description="The armature to animate. Mixamo, Unreal, HumanIK and .L/.R bone names are understood",
+        type=bpy.types.Object,
+        poll=_is_armature,
+    )
+    match_scene: BoolProperty(
+        name="Match Scene to Clip",
+        description="Give the scene the video's frame rate and length. Off: the scene stays as it is and the motion "
+        "still plays at its true speed",
+        default=ApplySettings.match_scene,
+    )
+    root_motion: EnumProperty(
+        name="Path",
+        description="What becomes of the person's way through the scene",
+        items=_ROOT_MOTIONS,
+        default=_RETARGET.root_motion,
+    )
+    scale: EnumProperty(
+        name="Stride", description="How far the character travels", items=_SCALES, default=_RETARGET.scale
+    )
+    variant: EnumProperty(
+        name="Detector",
+        description="How carefully the person is looked for in each frame",
+        items=_VARIANTS,
+        default=_DEFAULT.detect.variant,
+    )
+    height_m: FloatProperty(
+        name="Height",
+        description="How tall the person is, without shoes. 0 lets the capture estimate it",
+        default=_DEFAULT.camera.height_m or 0.0,
+        min=0.0,
+        soft_max=2.2,
+        max=3.0,
+        precision=2,
+        step=1,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    field_of_view: FloatProperty(
+        name="Field of View",
+        description="The camera's field of view along the longer side of the picture. 0 assumes a usual "
+        f"{_DEFAULT.camera.assumed_fov_degrees:.0f}°",
+        default=radians(_DEFAULT.camera.fov_degrees or 0.0),
+        min=0.0,
+        max=radians(170.0),
+        subtype="ANGLE",
+    )
+    smoothing_cutoff_hz: FloatProperty(
+        name="Smoothing (Hz)",
+        description="Movements faster than this many times a second are taken for jitter. Lower is calmer, higher "
+        "keeps quick gestures",
+        default=_DEFAULT.motion.smoothing_cutoff_hz,
+        min=1.0,
+        max=30.0,
+        precision=1,
+    )
+    start_s: FloatProperty(
+        name="From",
+        description="Second of the video at which the capture starts",
+        default=_DEFAULT.video.start_s,
+        min=0.0,
+        precision=2,
+        subtype="TIME_ABSOLUTE",
+    )
+    end_s: FloatProperty(
+        name="To",
+        description="Second of the video at which the capture ends. 0 goes to the end",
+        default=_DEFAULT.video.end_s or 0.0,
+        min=0.0,
+        precision=2,
+        subtype="TIME_ABSOLUTE",
+    )
+
+
+def capture_settings(properties: VideoToPoseProperties) -> CaptureSettings:
+    """The core's settings for the panel's fields."""
+    return CaptureSettings(
+        video=VideoSettings(start_s=_exact(properties.start_s), end_s=_exact(properties.end_s) or None),
+        detect=DetectSettings(variant=properties.variant),
+        camera=CameraSettings(
+            fov_degrees=_exact(degrees(properties.field_of_view)) or None, height_m=_exact(properties.height_m) or None
+        ),
+        motion=MotionSettings(smoothing_cutoff_hz=_exact(properties.smoothing_cutoff_hz)),
+    )
+
+
+def retarget_settings(properties: VideoToPoseProperties) -> RetargetSettings:
+    """How the panel wants the motion laid on the rig."""
+    return RetargetSettings(root_motion=properties.root_motion, scale=properties.scale)
+
+
+def _exact(value: float) -> float:
+    """The decimal number that was typed, out of Blender's single precision."""
+    return round(value, 5)
+
+
+def register() -> None:
+    bpy.utils.register_class(VideoToPoseProperties)
+    bpy.types.Scene.video_to_pose = PointerProperty(type=VideoToPoseProperties)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.video_to_pose
+    bpy.utils.unregister_class(VideoToPoseProperties)

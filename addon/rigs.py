@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Armature -> `Rig`, `RigAnimation` -> action, and `apply_take`, the one way from a Take into the scene.
+
+The panel and the headless script both call `apply_take`. It leaves the scene as it found it when anything fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+from numpy.typing import NDArray
+
+from .channels import rotation_path, rotation_values
+from .core.video_to_pose import retarget
+from .core.video_to_pose.errors import InputError
+from .core.video_to_pose.settings import RetargetSettings
+from .core.video_to_pose.types import Rig, RigAnimation, Take
+
+Floats = NDArray[np.floating]
+
+SLOT_NAME = "Slot"
+"""Name of an action's slot, as Blender's own BVH importer calls it: equal names let actions move between rigs."""
+
+
+@dataclass(frozen=True)
+class ApplySettings:
+    """How a Take comes into the scene.
+
+    Attributes:
+        name: of the action, and of the armature when one is made.
+        match_scene: give the scene the clip's frame rate and frame range; otherwise the scene stays as it is and
+            keys are placed at their time.
+        frame_start: frame of the clip's first moment; None is the scene's first frame.
+        retarget: how the motion is laid on the rig.
+    """
+
+    name: str = "Capture"
+    match_scene: bool = False
+    frame_start: int | None = None
+    retarget: RetargetSettings = field(default_factory=RetargetSettings)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `apply_take` made.
+
+    Attributes:
+        armature: name of the armature object.
+        action: name of the new action.
+        made_armature: whether the armature is new.
+        frames: number of captured frames.
+        frame_start, frame_end: scene frames of the first and last key.
+        bones: number of keyed bones.
+        animation: the keys, as solved.
+    """
+
+    armature: str
+    action: str
+    made_armature: bool
+    frames: int
+    frame_start: float
+    frame_end: float
+    bones: int
+    animation: RigAnimation
+
+
+def apply_take(
+    context: bpy.types.Context, take: Take, armature: bpy.types.Object | None, settings: ApplySettings
+) -> Result:
+    """Lay a Take on an armature as a new action.
+
+    Args:
+        context: with the scene it is meant for.
+        take: the captured motion.
+        armature: target; None makes a new armature of the person's own proportions.
+        settings: names, frame rate, path.
+
+    Raises:
+        InputError: the armature cannot be animated or its bones cannot be mapped. The scene is as it was.
+    """
+    with ExitStack() as undo:
+        made = armature is None
+        if armature is None:
+            armature = undo.enter_context(_new_armature(context, retarget.rig_from_motion(take.motion), settings.name))
+        else:
+            check_armature(armature)
+        rig = read_rig(armature)
+        animation = retarget.solve(take.motion, rig, retarget.map_bones(rig), settings.retarget)
+        start = context.scene.frame_start if settings.frame_start is None else settings.frame_start
+        if settings.match_scene:
+            undo.enter_context(_scene_matched(context.scene, animation, start))
+        frames = key_frames(animation.timestamps, scene_rate(context.scene), start)
+        action = undo.enter_context(_new_action(armature, settings.name))
+        write_keys(action, armature, animation, frames)
+        result = Result(
+            armature=armature.name,
+            action=action.name,
+            made_armature=made,
+            frames=len(frames),
+            frame_start=float(frames[0]),
+            frame_end=float(frames[-1]),
+            bones=len(animation.bones),
+            animation=animation,
+        )
+        undo.pop_all()
+    return result
+
+
+def check_armature(armature: bpy.types.Object) -> None:
+    """See whether keys can be written to an armature.
+
+    Raises:
+        InputError: with what stands in the way and how to move it.
+    """
+    name = armature.name
+    if armature.type != "ARMATURE":
+        raise InputError(f"{name} is not an armature.", "Choose an armature, or let a new one be made.", "rig-type")
+    if armature.mode == "EDIT":
+        raise InputError(f"{name} is in Edit Mode.", "Leave Edit Mode (Tab) and try again.", "rig-edit-mode")
+    if armature.library is not None and armature.override_library is None:
+        raise InputError(
+            f"{name} is linked from another file and cannot be animated here.",
+            "Make a library override of it: Object, Library Override, Make.",
+            "rig-linked",
+        )
+    if armature.animation_data is not None and armature.animation_data.use_tweak_mode:
+        raise InputError(
+            f"{name} is being tweaked in the NLA Editor.", "Leave tweak mode (Tab in the NLA Editor).", "rig-tweak-mode"
+        )
+
+
+def read_rig(armature: bpy.types.Object) -> Rig:
+    """The armature's rest pose, parents before children."""
+    bones: list[bpy.types.Bone] = []
+    waiting = [bone for bone in armature.data.bones if bone.parent is None][::-1]
+    while waiting:
+        bone = waiting.pop()
+        bones.append(bone)
+        waiting += list(bone.children)[::-1]
+    index = {bone.name: b for b, bone in enumerate(bones)}
+    return Rig(
+        names=tuple(index),
+        parents=tuple(-1 if bone.parent is None else index[bone.parent.name] for bone in bones),
+        rest=np.array([bone.matrix_local for bone in bones], dtype=np.float64).reshape(-1, 4, 4),
+        lengths=np.array([bone.length for bone in bones], dtype=np.float64),
+        world=np.array(armature.matrix_world, dtype=np.float64),
+    )
+
+
+def scene_rate(scene: bpy.types.Scene) -> float:
+    """Frames per second of a scene."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def clip_rate(rate: float) -> tuple[int, float]:
+    """Blender's (fps, fps_base) for a measured frame rate; 29.97 and its kin become exactly n/1.001."""
+    whole = max(round(rate), 1)
+    if abs(rate / whole - 1) < 2e-4:
+        return whole, 1.0
+    if abs(rate * 1.001 / max(round(rate * 1.001), 1) - 1) < 2e-4:
+        return round(rate * 1.001), 1.001
+    return whole, whole / rate
+
+
+def key_frames(timestamps: NDArray[np.float64], rate: float, start: float) -> NDArray[np.float64]:
+    """(F,) scene frames of the clip's moments, the first one at `start`; whole where they lie on whole frames."""
+    frames = (timestamps - timestamps[0]) * rate
+    whole = np.round(frames)
+    if np.abs(frames - whole).max() < 0.05 and len(np.unique(whole)) == len(whole):
+        frames = whole
+    return frames + start
+
+
+def write_keys(
+    action: bpy.types.Action, armature: bpy.types.Object, animation: RigAnimation, frames: Sequence[float] | Floats
+) -> None:
+    """Key the animation's bones, each in its own rotation mode, one group a bone.
+
+    Args:
+        action: assigned to the armature; its curves of these bones are replaced.
+        armature: whose bones the rig's names are.
+        animation: F moments.
+        frames: (F,) scene frames.
+    """
+    names, count = animation.rig.names, len(frames)
+    co = np.empty((count, 2), dtype=np.float32)
+    co[:, 0] = frames
+    linear = np.full(count, _interpolation("LINEAR"), dtype=np.int32)
+    for m, b in enumerate(animation.bones):
+        bone = armature.pose.bones[names[b]]
+        values = [(rotation_path(bone.rotation_mode), rotation_values(animation.rotations[:, m], bone.rotation_mode))]
+        if b in animation.located:
+            values.insert(0, ("location", _locations(bone.bone, animation, b)))
+        for path, channels in values:
+            for c in range(channels.shape[1]):
+                curve = _ensure_curve(action, armature, bone, path, c)
+                co[:, 1] = channels[:, c]
+                points = curve.keyframe_points
+                points.clear()
+                points.add(count)
+                points.foreach_set("co", co.ravel())
+                points.foreach_set("interpolation", linear)
+                curve.update()
+
+
+def _locations(bone: bpy.types.Bone, animation: RigAnimation, b: int) -> Floats:
+    """(F, 3) location keys; a root bone without *Local Location* has them in armature axes."""
+    locations = animation.locations[:, animation.located.index(b)]
+    if bone.use_local_location or bone.parent is not None:
+        return locations
+    return locations @ animation.rig.rest[b, :3, :3].T
+
+
+def _interpolation(name: str) -> int:
+    return bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items[name].value
+
+
+def _ensure_curve(
+    action: bpy.types.Action, armature: bpy.types.Object, bone: bpy.types.PoseBone, path: str, index: int
+) -> bpy.types.FCurve:
+    data_path = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].{path}'
+    if bpy.app.version >= (5, 0):
+        return action.fcurve_ensure_for_datablock(armature, data_path, index=index, group_name=bone.name)
+    if bpy.app.version >= (4, 4):
+        curve = action.fcurve_ensure_for_datablock(armature, data_path, index=index)
+    else:
+        curve = action.fcurves.find(data_path, index=index) or action.fcurves.new(data_path, index=index)
+    if curve.group is None or curve.group.name != bone.name:
+        curve.group = action.groups.get(bone.name) or action.groups.new(bone.name)
+    return curve
+
+
+@contextmanager
+def _new_action(armature: bpy.types.Object, name: str) -> Iterator[bpy.types.Action]:
+    """A new action on an armature; on an error it goes and what was assigned comes back."""
+    had_data = armature.animation_data is not None
+    data = armature.animation_data or armature.animation_data_create()
+    before = data.action
+    slot_before = data.action_slot if bpy.app.version >= (4, 4) else None
+    kept_before = before.use_fake_user if before is not None else False
+    pose_before = _pose(armature)
+    action = bpy.data.actions.new(name)
+    try:
+        data.action = action
+        if bpy.app.version >= (4, 4):
+            data.action_slot = action.slots.new(id_type="OBJECT", name=SLOT_NAME)
+        if before is not None and before.users == 0:
+            before.use_fake_user = True  # the action that was here before must outlive saving the file
+        yield action
+    except BaseException:
+        data.action = before
+        if slot_before is not None:
+            data.action_slot = slot_before
+        if before is not None:
+            before.use_fake_user = kept_before
+        if not had_data:
+            armature.animation_data_clear()
+        bpy.data.actions.remove(action)
+        _set_pose(armature, pose_before)
+        raise
+
+
+def _pose(armature: bpy.types.Object) -> list[Matrix]:
+    return [bone.matrix_basis.copy() for bone in armature.pose.bones]
+
+
+def _set_pose(armature: bpy.types.Object, pose: list[Matrix]) -> None:
+    for bone, matrix in zip(armature.pose.bones, pose, strict=True):
+        if bone.matrix_basis != matrix:
+            bone.matrix_basis = matrix
+
+
+@contextmanager
+def _scene_matched(scene: bpy.types.Scene, animation: RigAnimation, start: int) -> Iterator[None]:
+    """The scene in the clip's frame rate and range; on an error as it was."""
+    before = scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end
+    try:
+        scene.render.fps, scene.render.fps_base = clip_rate(animation.frame_rate)
+        scene.frame_start = start
+        scene.frame_end = int(np.ceil(key_frames(animation.timestamps, scene_rate(scene), start)[-1]))
+        yield
+    except BaseException:
+        scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end = before
+        raise
+
+
+@contextmanager
+def _new_armature(context: bpy.types.Context, rig: Rig, name: str) -> Iterator[bpy.types.Object]:
+    """A new armature object, selected and active; on an error it goes, and mode and selection come back."""
+    layer = context.view_layer
+    active, selected = layer.objects.active, list(context.selected_objects)
+    mode = active.mode if active is not None else "OBJECT"
+    data = bpy.data.armatures.new(name)
+    armature = bpy.data.objects.new(name, data)
+    try:
+        if mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        _link_visibly(context, armature)
+        for other in selected:
+            other.select_set(False)
+        armature.select_set(True)
+        layer.objects.active = armature
+        armature.scale = (1.0 / context.scene.unit_settings.scale_length,) * 3
+        bpy.ops.object.mode_set(mode="EDIT")
+        _build_bones(data, rig)
+        bpy.ops.object.mode_set(mode="OBJECT")
+        layer.update()
+        yield armature
+    except BaseException:
+        if armature.mode == "EDIT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        bpy.data.objects.remove(armature)
+        bpy.data.armatures.remove(data)
+        for other in selected:
+            other.select_set(True)
+        layer.objects.active = active
+        if active is not None and mode != active.mode:
+            bpy.ops.object.mode_set(mode=mode)
+        raise
+
+
+def _link_visibly(context: bpy.types.Context, armature: bpy.types.Object) -> None:
+    """Put an object where the user works, or into the scene's own collection when that one is hidden."""
+    context.collection.objects.link(armature)
+    if armature.name in context.view_layer.objects and armature.visible_get(view_layer=context.view_layer):
+        return
+    if context.collection != context.scene.collection:
+        context.collection.objects.unlink(armature)
+        context.scene.collection.objects.link(armature)
+
+
+def _build_bones(data: bpy.types.Armature, rig: Rig) -> None:
+    """Fill an armature in Edit Mode."""
+    for b, name in enumerate(rig.names):
+        bone = data.edit_bones.new(name)
+        bone.head, bone.tail = (0.0, 0.0, 0.0), (0.0, float(rig.lengths[b]), 0.0)
+        bone.matrix = Matrix(rig.rest[b].tolist())
+        if rig.parents[b] >= 0:
+            bone.parent = data.edit_bones[rig.names[rig.parents[b]]]
+
+
+def clip_name(video: str | Path) -> str:
+    """Name of an action for a video: the file's name without its ending, as long as Blender allows."""
+    return Path(video).stem.encode("utf-8")[:60].decode("utf-8", errors="ignore") or "Capture"
+
+
+def take_name(take: Take, path: Path) -> str:
+    """Name of an action for a Take: that of its video, or of its own file."""
+    video = take.provenance.get("video")
+    return clip_name(video["name"] if isinstance(video, dict) and "name" in video else path)
