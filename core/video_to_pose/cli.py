@@ -456,6 +456,7 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (MotionSettings, "root_depth_cutoff_hz"): "--depth-smoothing",
     (MotionSettings, "contact_speed_m_s"): "--contact-speed",
     (MotionSettings, "contact_height_m"): "--contact-height",
+    (MotionSettings, "flat_floor"): "--flat-floor",
     (RetargetSettings, "root_motion"): "--root-motion",
     (RetargetSettings, "scale"): "--scale",
 }
@@ -560,6 +561,12 @@ def _add_solve_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--contact-height", type=float, default=MotionSettings.contact_height_m, metavar="M", help="planted below"
+    )
+    group.add_argument(
+        "--flat-floor",
+        action=argparse.BooleanOptionalAction,
+        default=MotionSettings.flat_floor,
+        help="the floor is one plane; turn it off for stairs and ladders",
     )
 
 

@@ -65,6 +65,8 @@ class MotionSettings:
     root_depth_cutoff_hz: float = 1.0
     contact_speed_m_s: float = 0.4
     contact_height_m: float = 0.08
+    flat_floor: bool = True
+    """The floor is one plane: it levels the camera and takes away slow drift. Off for stairs and ladders."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import bones
 from ..errors import InputError
@@ -68,13 +68,22 @@ def solve(
         cutoff_hz=settings.smoothing_cutoff_hz,
     )
 
+    feet = _Feet(skeleton, lengths)
     R = ground.world_axes(pose.up)
-    directions = directions @ R.T
-    root = root_camera @ R.T
-    position = -root[0] * [1.0, 1.0, 0.0]
-    root += position
-    root, contacts, floor = _stand(skeleton, directions, lengths, root, float(rate), settings)
-    position[2] -= floor
+    if settings.flat_floor:
+        for _ in range(2):
+            heights, places = feet(directions @ R.T, root_camera @ R.T)
+            R = ground.world_axes(R.T @ ground.floor_tilt(places, heights, float(rate)))
+    directions, root = directions @ R.T, root_camera @ R.T
+
+    start = root[0] * [1.0, 1.0, 0.0]
+    root = root - start
+    floor = ground.floor_line(feet(directions, root)[0], float(rate), settings.flat_floor)
+    root = root - floor[:, None] * [0.0, 0.0, 1.0]
+    heights, places = feet(directions, root)
+    contacts = ground.find_contacts(heights, places, float(rate), settings)
+    root = ground.ground(root, heights, contacts, float(rate))
+    root = ground.anchor(root, feet(directions, root)[1], contacts, float(rate))
     motion = Motion(
         skeleton=skeleton,
         timestamps=track.timestamps,
@@ -85,33 +94,23 @@ def solve(
         contact_names=tuple(ground.contact_joints(skeleton)),
         contacts=contacts,
     )
+    position = -start - np.median(floor) * np.array([0.0, 0.0, 1.0])
     return motion, Camera(focal, centre.astype(np.float32), track.image_size, R, position)
 
 
-def _stand(
-    skeleton: Skeleton,
-    directions: np.ndarray,
-    lengths: np.ndarray,
-    root: np.ndarray,
-    rate: float,
-    settings: MotionSettings,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Root path above the floor z = 0, contacts (F, C) and the floor's height before."""
-    index = [skeleton.index(joint) for joint in ground.contact_joints(skeleton).values()]
-    leg = float(lengths[skeleton.index("left_knee") - 1] + lengths[skeleton.index("left_ankle") - 1])
+class _Feet:
+    """Heights (F, C) of the soles and places (F, C, 3) of the joints above them."""
 
-    def feet(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        joints = bones.compose(skeleton, directions, lengths, path)
-        return ground.sole_heights(skeleton, joints, leg), joints[:, index]
+    def __init__(self, skeleton: Skeleton, lengths: NDArray[np.floating]) -> None:
+        self.skeleton, self.lengths = skeleton, lengths
+        self.index = [skeleton.index(joint) for joint in ground.contact_joints(skeleton).values()]
+        self.leg = float(sum(lengths[skeleton.index(joint) - 1] for joint in ("left_knee", "left_ankle")))
 
-    heights, _ = feet(root)
-    floor = ground.floor_height(heights)
-    root = root - [0.0, 0.0, floor]
-    heights, places = feet(root)
-    contacts = ground.find_contacts(heights, places, rate, settings)
-    root = ground.ground(root, heights, contacts, rate)
-    _, places = feet(root)
-    return ground.anchor(root, places, contacts, rate), contacts, floor
+    def __call__(
+        self, directions: NDArray[np.floating], root: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        joints = bones.compose(self.skeleton, directions, self.lengths, root)
+        return ground.sole_heights(self.skeleton, joints, self.leg), joints[:, self.index]
 
 
 __all__ = ["intrinsics", "solve", "standing_height"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import binary_closing, binary_opening
+from scipy.ndimage import binary_closing, binary_opening, minimum_filter1d
 
 from ..rotation import normalize
 from ..settings import MotionSettings
@@ -26,6 +26,9 @@ _SOLE_PER_LEG = {"ankle": 0.092, "toe": 0.018}  # height of the joint above the 
 _GROUNDING_HZ = 0.7
 _ANCHOR_HZ = 0.15
 _SHORTEST_S = 0.1
+_STILL_M_S, _STEP_S, _SOLE_NOISE_M = 0.5, 0.5, 0.04
+_UP_PRIOR = 0.1  # tangent of about six degrees: how far the lifter's up is usually off
+_FLOOR_WINDOW_S = 1.4
 
 
 def world_axes(up: ArrayLike) -> Array:
@@ -71,9 +74,49 @@ def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSe
     return binary_opening(binary_closing(padded, lasting), lasting)[pad:-pad]
 
 
-def floor_height(heights: Array) -> float:
-    """The floor below everything: what the lowest sole rarely goes under (10th percentile over frames)."""
-    return float(np.percentile(heights.min(axis=1), 10)) if heights.size else 0.0
+def floor_tilt(places: Array, heights: Array, rate: float) -> Array:
+    """(3,) unit normal, in world axes, of the plane that slow soles lie on, as far as it is seen.
+
+    The lowest sole of every frame, weighted by how still it is, is fitted by a plane; a prior of a few degrees about
+    the present up keeps a person who stays on one spot from tipping over.
+
+    Args:
+        places: (F, C, 3) joints above the soles, metres.
+        heights: (F, C) of the soles.
+        rate: frames per second.
+    """
+    if len(places) < 2:
+        return np.array([0.0, 0.0, 1.0])
+    lowest = heights.argmin(axis=1)
+    frames = np.arange(len(places))
+    speed = np.linalg.norm(np.gradient(smooth(places, rate, 5.0), axis=0), axis=-1)[frames, lowest] * rate
+    weight = 1.0 / (1.0 + (speed / _STILL_M_S) ** 4)
+    total = weight.sum()
+    points = np.concatenate([places[frames, lowest, :2], heights[frames, lowest, None]], axis=1)
+    points = points - (weight[:, None] * points).sum(axis=0) / total
+    steps = max(total / (_STEP_S * rate), 1e-6)  # independent observations
+    precision = steps / total / _SOLE_NOISE_M**2
+    flat, height = points[:, :2], points[:, 2]
+    slope = np.linalg.solve(
+        precision * (flat.T * weight) @ flat + np.eye(2) / _UP_PRIOR**2, precision * (flat.T * weight) @ height
+    )
+    return normalize(np.array([-slope[0], -slope[1], 1.0]))
+
+
+def floor_line(heights: Array, rate: float, flat: bool) -> Array:
+    """(F,) height of the floor under every frame before it is moved to z = 0.
+
+    With a flat floor it follows the lowest soles over about two steps, so that slow drift of depth or tilt does not
+    lift or sink the person while jumps keep their height; otherwise it is one height for the clip.
+    """
+    if not heights.size:
+        return np.zeros(len(heights))
+    lowest = heights.min(axis=1)
+    if not flat:
+        return np.full(len(heights), np.percentile(lowest, 10))
+    calm = smooth(lowest, rate, 4.0)
+    width = max(1, round(_FLOOR_WINDOW_S * rate))
+    return smooth(minimum_filter1d(calm, width, mode="nearest"), rate, 0.5 / _FLOOR_WINDOW_S)
 
 
 def ground(root: Array, heights: Array, contacts: NDArray[np.bool_], rate: float) -> Array:
