@@ -84,7 +84,7 @@ def apply_take(
     Raises:
         InputError: the armature cannot be animated or its bones cannot be mapped. The scene is as it was.
     """
-    with ExitStack() as undo:
+    with ExitStack() as undo:  # what is entered here takes itself back when anything below fails
         made = armature is None
         if armature is None:
             armature = undo.enter_context(_new_armature(context, retarget.rig_from_motion(take.motion), settings.name))
@@ -98,7 +98,7 @@ def apply_take(
         frames = key_frames(animation.timestamps, scene_rate(context.scene), start)
         action = undo.enter_context(_new_action(armature, settings.name))
         write_keys(action, armature, animation, frames)
-        result = Result(
+        return Result(
             armature=armature.name,
             action=action.name,
             made_armature=made,
@@ -108,8 +108,6 @@ def apply_take(
             bones=len(animation.bones),
             animation=animation,
         )
-        undo.pop_all()
-    return result
 
 
 def check_armature(armature: bpy.types.Object) -> None:

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The script without a window writes files that other programs read back as the same motion."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADLESS = ROOT / "addon" / "headless.py"
+VIDEO = ROOT / "examples" / "wave.mp4"
+ENGINE = os.environ.get("VIDEO_TO_POSE_ENGINE_PYTHON", "")
+
+EXPECTED = """
+clear()
+take = take_file.load(sys.argv[1])
+result = rigs.apply_take(bpy.context, take, None, rigs.ApplySettings(name="wave", match_scene=True, frame_start=1))
+mine = bpy.data.objects[result.armature]
+names = [bone.name for bone in mine.pose.bones]
+heads = posed_heads(mine, range(1, result.frames + 1))
+rest = np.array([(mine.matrix_world @ mine.data.bones[name].head_local)[:] for name in names])
+axes = np.array([np.array(mine.matrix_world.to_3x3().normalized() @ mine.data.bones[name].matrix_local.to_3x3())[:, 1]
+                 for name in names])
+clear()
+for action in list(bpy.data.actions):
+    bpy.data.actions.remove(action)
+"""
+
+COMPARED = """
+theirs = next(ob for ob in bpy.data.objects if ob.type == "ARMATURE")
+order = [list(theirs.pose.bones.keys()).index(name) for name in names]
+first, last = theirs.animation_data.action.frame_range
+count = round(last - first) + 1
+got = posed_heads(theirs, np.arange(count) + first)[:, order]
+their_rest = np.array([(theirs.matrix_world @ theirs.data.bones[name].head_local)[:] for name in names])
+their_axes = np.array([np.array(theirs.matrix_world.to_3x3().normalized() @ theirs.data.bones[name].matrix_local.to_3x3())
+                       [:, 1] for name in names])
+answer({"frames": [result.frames, count], "bones": [len(names), len(theirs.data.bones)],
+        "posed": float(np.abs(got - heads).max()), "rest": float(np.abs(their_rest - rest).max()),
+        "axes": float(np.abs(their_axes - axes).max()),
+        "fps": bpy.context.scene.render.fps / bpy.context.scene.render.fps_base})
+"""
+
+
+def test_fbx_imports_with_the_same_frames_rest_and_joints(blender, save_take, tmp_path):
+    take, out = save_take(), tmp_path / "out.fbx"
+    done = blender.python(HEADLESS, "--take", take, "--fbx", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    got = blender.run(EXPECTED + "bpy.ops.import_scene.fbx(filepath=sys.argv[2])\n" + COMPARED, take, out)
+    assert got["frames"][0] == got["frames"][1]
+    assert got["bones"][0] == got["bones"][1]  # no leaf bones
+    assert got["posed"] < 5e-3 and got["rest"] < 5e-3 and got["axes"] < 1e-3, got
+    assert got["fps"] == pytest.approx(30)
+
+
+def test_bvh_imports_with_the_same_frames_and_joints(blender, save_take, tmp_path):
+    take, out = save_take(), tmp_path / "out.bvh"
+    done = blender.python(HEADLESS, "--take", take, "--bvh", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    got = blender.run(
+        EXPECTED
+        + 'bpy.ops.import_anim.bvh(filepath=sys.argv[2], global_scale=0.01, axis_forward="-Z", axis_up="Y")\n'
+        + COMPARED,
+        take,
+        out,
+    )
+    assert got["frames"][0] == got["frames"][1]
+    assert got["posed"] < 1e-3 and got["rest"] < 1e-3, got
+
+
+def test_glb_and_blend_are_written_and_play(blender, save_take, tmp_path):
+    take, glb, blend = save_take(), tmp_path / "out.glb", tmp_path / "out.blend"
+    done = blender.python(HEADLESS, "--take", take, "--glb", glb, "--blend", blend)
+    assert done.returncode == 0, done.stdout + done.stderr
+    got = blender.run(EXPECTED + "bpy.ops.import_scene.gltf(filepath=sys.argv[2])\n" + COMPARED, take, glb)
+    assert got["frames"][0] == got["frames"][1] and got["posed"] < 5e-3, got
+    got = blender.run(EXPECTED + "bpy.ops.wm.open_mainfile(filepath=sys.argv[2])\n" + COMPARED, take, blend)
+    assert got["frames"][0] == got["frames"][1] and got["posed"] < 1e-3, got
+
+
+def test_an_armature_of_a_file_is_animated_and_its_posed_fingers_do_not_become_the_rest(blender, save_take, tmp_path):
+    take, scene, out = save_take(), tmp_path / "scene.blend", tmp_path / "out.fbx"
+    blender.run(
+        """
+clear()
+result = rigs.apply_take(bpy.context, take_file.load(sys.argv[1]), None, rigs.ApplySettings(name="Hero"))
+hero = bpy.data.objects[result.armature]
+hero.animation_data_clear()
+for bone in hero.pose.bones:
+    bone.matrix_basis.identity()
+hero.pose.bones["LeftToeBase"].rotation_quaternion = (0.8, 0.6, 0, 0)
+hero.pose.bones["Head"].rotation_mode = "XYZ"
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[2])
+answer(True)
+""",
+        take,
+        scene,
+    )
+    done = blender.python(HEADLESS, "--file", scene, "--take", take, "--armature", "Hero", "--fbx", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "on Hero" in done.stdout
+    got = blender.run(EXPECTED + "bpy.ops.import_scene.fbx(filepath=sys.argv[2])\n" + COMPARED, take, out)
+    assert got["frames"][0] == got["frames"][1]
+    assert got["rest"] < 5e-3 and got["axes"] < 1e-3, got
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--video", "no such.mp4"], "no such.mp4 does not exist"),
+        (["--take", __file__], "is not a Take"),
+        (["--take", "TAKE", "--armature", "Godzilla"], "no armature Godzilla"),
+        (["--take", "TAKE", "--fbx", "no/such/folder/out.fbx"], "does not exist"),
+        (["--video", str(VIDEO), "--engine-python", "/no/such/python"], "not a Python that can be run"),
+        (["--file", "gone.blend", "--take", "TAKE"], "gone.blend does not exist"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_sentence_and_a_hint(blender, save_take, arguments, words):
+    take = str(save_take(frames=3))
+    done = blender.python(HEADLESS, *[take if argument == "TAKE" else argument for argument in arguments])
+    assert done.returncode == 2, done.stdout + done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+    assert len(errors) == 2 and errors[0].startswith("error: ") and words in errors[0]
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in blender.home.iterdir()) == ["tmp"] or not list(blender.home.rglob("*.npz"))
+    assert not list((blender.home / "tmp").glob("video_to_pose_*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ENGINE or not VIDEO.is_file(), reason="VIDEO_TO_POSE_ENGINE_PYTHON is not set")
+def test_a_real_video_becomes_an_animation(blender, tmp_path):
+    out = tmp_path / "wave.fbx"
+    done = blender.python(HEADLESS, "--video", VIDEO, "--engine-python", ENGINE, "--fbx", out, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "150 frames" in done.stdout
+    got = blender.run(
+        """
+clear()
+bpy.ops.import_scene.fbx(filepath=sys.argv[1])
+armature = next(ob for ob in bpy.data.objects if ob.type == "ARMATURE")
+heads = posed_heads(armature, range(1, 151))
+answer({"top": float(heads[..., 2].max()), "low": float(heads[..., 2].min()), "moves": float(np.ptp(heads, axis=0).max())})
+""",
+        out,
+    )
+    assert 1.2 < got["top"] < 2.4 and -0.1 < got["low"] < 0.15 and got["moves"] > 0.3
