@@ -70,7 +70,9 @@ void main() {
     pixel = vec4(mix(c, haze, 1.0 - exp(-far * 0.045)), 1.0);
 }
 """
-_SKY_VERTEX = "#version 330\nin vec2 corner; out vec2 at; void main() { at = corner; gl_Position = vec4(corner, 0.999, 1); }"
+_SKY_VERTEX = (
+    "#version 330\nin vec2 corner; out vec2 at; void main() { at = corner; gl_Position = vec4(corner, 0.999, 1); }"
+)
 _SKY = """
 #version 330
 uniform mat3 to_world; uniform vec2 spread; uniform vec3 haze; uniform vec3 top; uniform float hills;
@@ -284,9 +286,7 @@ def _smooth_normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
     flat = np.cross(b - a, c - a)
     out = np.empty_like(vertices)
     for axis in range(3):
-        out[:, axis] = sum(
-            np.bincount(faces[:, corner], flat[:, axis], minlength=len(vertices)) for corner in range(3)
-        )
+        out[:, axis] = sum(np.bincount(faces[:, corner], flat[:, axis], minlength=len(vertices)) for corner in range(3))
     return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Render many short clips with their truth: other bodies, clothes, places, cameras. Clips already there are kept.
 
-    python tools/render_set.py --mocap DIR/train --human DIR --count 100 --seed 7 --out sets/train
+python tools/render_set.py --mocap DIR/train --human DIR --count 100 --seed 7 --out sets/train
 """
 
 from __future__ import annotations

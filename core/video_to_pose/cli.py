@@ -385,7 +385,8 @@ def _tell_result(options: Options, take: Any, outputs: list[Path]) -> None:
     if options.quiet:
         return
     print(
-        f"{facts['frames']} frames at {facts['frame_rate']:g} frames/s; the person is about {facts['height_m']:.2f} m tall; "
+        f"{facts['frames']} frames at {facts['frame_rate']:g} frames/s; "
+        f"the person is about {facts['height_m']:.2f} m tall; "
         f"mean confidence {100 * facts['mean_confidence']:.0f} %."
     )
     seconds = take.provenance.get("seconds")
@@ -407,7 +408,8 @@ class _Bar:
     """Progress as a bar on a terminal, JSON lines with --json, else nothing."""
 
     def __init__(self, options: Options, title: str = "") -> None:
-        self.options, self.title, self.bar, self.stage = options, title, None, ""
+        self.options, self.title, self.stage = options, title, ""
+        self.bar: Any = None
 
     def __enter__(self) -> _Bar:
         return self

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .skeleton import Skeleton
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+"""Stored as float32; any float is taken and converted at birth."""
 
 
 def _frozen(value: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: Any = np.float32) -> NDArray[Any]:

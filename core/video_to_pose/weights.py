@@ -114,7 +114,7 @@ WEIGHTS: dict[str, WeightFile] = {
             "full",
             (
                 "5134a3aad27a58b93da0088d431f366da362b44e3ccfbe3462b3827a839011b1",
-                # Put together from the wheel by `detect.mediapipe_bundle`, with flatbuffers 25.12 and 25.9.
+                # Put together from the wheel by `mediapipe_bundle`, with flatbuffers 25.12 and 25.9.
                 "b9682a8d04183fa030e799023e8507405090a51d5d58c8709030a0fcbd923966",
                 "dca32405ff1ea5fda2561b1d7e3f5917b97a64e5a3e8e87f258754be430ab25d",
             ),
@@ -271,7 +271,7 @@ def _from_wheel(entry: WeightFile, path: Path, tell: Report) -> bool:
         with zipfile.ZipFile(wheel) as archive:
             detector, landmarks = archive.read(entry.wheel.detector), archive.read(entry.wheel.landmarks)
     try:
-        from .detect.mediapipe_bundle import assemble
+        from .mediapipe_bundle import assemble
 
         content = assemble(detector, landmarks)
     except ImportError as error:

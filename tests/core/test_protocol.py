@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from video_to_pose import protocol
 from video_to_pose.settings import CameraSettings, CaptureSettings, DetectSettings, VideoSettings
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from video_to_pose import protocol
 from video_to_pose.formats import take as take_file
 from video_to_pose.settings import CaptureSettings

@@ -23,7 +23,9 @@ Array = NDArray[np.floating]
 
 _INFLUENCES = 4
 
-_LANDMARK_GROUPS = {  # right side mirrors the left; a name is a joint cube's group, a number a vertex
+_LANDMARK_GROUPS: dict[
+    str, tuple[str | int, ...]
+] = {  # right side mirrors the left; a name is a joint cube's group, a number a vertex
     "nose": (297,),
     "left_eye": ("helper-l-eye",),
     "left_ear": ("ear",),

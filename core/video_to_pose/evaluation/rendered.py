@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import bones, detect, lift, motion, track, video
-from ..settings import CaptureSettings, CameraSettings
+from ..settings import CameraSettings, CaptureSettings
 from ..types import Camera, KeypointTrack
 from . import metrics
 

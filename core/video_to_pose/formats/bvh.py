@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import written_whole
 from ..kinematics import pose_matrices
 from ..types import RigAnimation
 
@@ -180,16 +180,8 @@ def write(animation: RigAnimation, path: str | Path, *, rest_frame: bool = False
     text += f"MOTION\nFrames: {len(values)}\nFrame Time: {1.0 / animation.frame_rate:.9f}\n"
     line = " ".join(["%.6f"] * values.shape[1]) + "\n"
     text += (line * len(values)) % tuple(values.ravel().tolist())
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
-        ) from error
 
 
 def _depth_first(parents: tuple[int, ...]) -> list[int]:

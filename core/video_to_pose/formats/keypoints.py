@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..files import written_whole
 from ..types import KeypointTrack
 
 
@@ -19,24 +19,15 @@ def save(track: KeypointTrack, path: str | Path) -> None:
     Raises:
         InputError: the target cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                timestamps=track.timestamps,
-                keypoint_names=np.array(track.names, dtype=np.str_),
-                keypoints=track.positions,
-                keypoint_scores=track.scores,
-                image_size=np.array(track.image_size),
-            )
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
-        ) from error
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            timestamps=track.timestamps,
+            keypoint_names=np.array(track.names, dtype=np.str_),
+            keypoints=track.positions,
+            keypoint_scores=track.scores,
+            image_size=np.array(track.image_size),
+        )
 
 
 def load(path: str | Path) -> KeypointTrack:

@@ -34,7 +34,6 @@ Fields that this version does not know are kept when a Take is loaded and saved 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ import numpy as np
 
 from .. import bones
 from ..errors import InputError
+from ..files import written_whole
 from ..skeleton import Skeleton
 from ..types import Camera, KeypointTrack, Motion, Take
 
@@ -56,17 +56,8 @@ def save(take: Take, path: str | Path) -> None:
     Raises:
         InputError: the target cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **_fields(take))
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
-        ) from error
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **_fields(take))
 
 
 def load(path: str | Path) -> Take:

@@ -99,7 +99,7 @@ class Lifter:
             up=clip_up(np.einsum("fij,fj->fi", R_camera_view, up)),
         )
 
-    def _run(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def _run(self, features: NDArray[np.float32]) -> tuple[NDArray[np.floating], ...]:
         results = self._chunks(features)
         if not self.flip:
             return results
@@ -174,7 +174,7 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("normalization") != NORMALIZATION:
         raise InputError(
-            f"{path} is not a lifter of this version (its metadata gives normalization {metadata.get('normalization')!r}).",
+            f"{path} is not a lifter of this version (its normalization is {metadata.get('normalization')!r}).",
             "Export it again with `video-to-pose export`, or choose another file.",
             "lifter-version",
         )

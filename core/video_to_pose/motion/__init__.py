@@ -19,7 +19,7 @@ from .root import root_path
 from .smooth import smooth
 
 _HEIGHT_PER_CHAIN = 1.03
-"""Standing height against ankle–knee–hip plus pelvis–spine–thorax–head–crown: soles and scalp less the spine's curve."""
+"""Standing height against ankle-knee-hip plus pelvis-spine-thorax-head-crown: soles, scalp, less the spine's curve."""
 
 
 def standing_height(skeleton: Skeleton, lengths: ArrayLike) -> float:
@@ -45,7 +45,7 @@ def solve(
     Raises:
         InputError: a field of view or height that cannot be.
     """
-    skeleton, lengths = pose.skeleton, pose.lengths.astype(np.float64)
+    skeleton, lengths = pose.skeleton, np.asarray(pose.lengths, dtype=np.float64)
     if camera.height_m is not None:
         if not 0.3 <= camera.height_m <= 3.0:
             raise InputError(
@@ -56,7 +56,7 @@ def solve(
     rate = (track.frame_count - 1) / np.ptp(track.timestamps) if track.frame_count > 1 else 30.0
 
     trust = 0.05 + pose.confidence[:, 1:, None]
-    directions = rigid_parts(skeleton, pose.directions)
+    directions: NDArray[np.floating] = rigid_parts(skeleton, pose.directions)
     directions = rigid_parts(skeleton, normalize(smooth(directions, rate, settings.smoothing_cutoff_hz, trust)))
     root_camera = root_path(
         skeleton,
@@ -69,11 +69,10 @@ def solve(
     )
 
     feet = _Feet(skeleton, lengths)
-    R = ground.world_axes(pose.up)
+    R: NDArray[np.floating] = ground.world_axes(pose.up)
     if settings.flat_floor:
-        for _ in range(2):
-            heights, places = feet(directions @ R.T, root_camera @ R.T)
-            R = ground.world_axes(R.T @ ground.floor_tilt(places, heights, float(rate)))
+        heights, places = feet(directions @ R.T, root_camera @ R.T)
+        R = ground.world_axes(R.T @ ground.floor_tilt(places, heights, float(rate)))
     directions, root = directions @ R.T, root_camera @ R.T
 
     start = root[0] * [1.0, 1.0, 0.0]

@@ -26,8 +26,9 @@ _SOLE_PER_LEG = {"ankle": 0.092, "toe": 0.018}  # height of the joint above the 
 _GROUNDING_HZ = 0.7
 _ANCHOR_HZ = 0.15
 _SHORTEST_S = 0.1
-_STILL_M_S, _STEP_S, _SOLE_NOISE_M = 0.5, 0.5, 0.04
+_STILL_M_S, _STEP_S, _SOLE_NOISE_M = 0.5, 2.0, 0.04
 _UP_PRIOR = 0.1  # tangent of about six degrees: how far the lifter's up is usually off
+_TILT_LIMIT_DEGREES = 10.0
 _FLOOR_WINDOW_S = 1.4
 
 
@@ -77,29 +78,34 @@ def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSe
 def floor_tilt(places: Array, heights: Array, rate: float) -> Array:
     """(3,) unit normal, in world axes, of the plane that slow soles lie on, as far as it is seen.
 
-    The lowest sole of every frame, weighted by how still it is, is fitted by a plane; a prior of a few degrees about
-    the present up keeps a person who stays on one spot from tipping over.
+    The lowest sole of every frame, weighted by how still it is and by how well it agrees with the others, is fitted by
+    a plane. A prior keeps a person who stays on one spot, climbs or sits from tipping over: only soles that lie flat
+    over a metre and more move the present up, and never by more than `_TILT_LIMIT_DEGREES`.
 
     Args:
         places: (F, C, 3) joints above the soles, metres.
         heights: (F, C) of the soles.
         rate: frames per second.
     """
-    if len(places) < 2:
+    if len(places) < 2 or not heights.size:
         return np.array([0.0, 0.0, 1.0])
     lowest = heights.argmin(axis=1)
     frames = np.arange(len(places))
     speed = np.linalg.norm(np.gradient(smooth(places, rate, 5.0), axis=0), axis=-1)[frames, lowest] * rate
-    weight = 1.0 / (1.0 + (speed / _STILL_M_S) ** 4)
-    total = weight.sum()
-    points = np.concatenate([places[frames, lowest, :2], heights[frames, lowest, None]], axis=1)
-    points = points - (weight[:, None] * points).sum(axis=0) / total
-    steps = max(total / (_STEP_S * rate), 1e-6)  # independent observations
-    precision = steps / total / _SOLE_NOISE_M**2
-    flat, height = points[:, :2], points[:, 2]
-    slope = np.linalg.solve(
-        precision * (flat.T * weight) @ flat + np.eye(2) / _UP_PRIOR**2, precision * (flat.T * weight) @ height
-    )
+    still = 1.0 / (1.0 + (speed / _STILL_M_S) ** 4)
+    flat, height = places[frames, lowest, :2], heights[frames, lowest]
+
+    weight, noise, slope = still, _SOLE_NOISE_M, np.zeros(2)
+    for _ in range(4):
+        total = max(float(weight.sum()), 1e-9)
+        x, y = flat - weight @ flat / total, height - weight @ height / total
+        precision = 1.0 / (_STEP_S * rate) / noise**2  # of one frame: a step is one independent observation
+        slope = np.linalg.solve(precision * (x.T * weight) @ x + np.eye(2) / _UP_PRIOR**2, precision * (x.T * weight) @ y)
+        off = y - x @ slope
+        noise = max(_SOLE_NOISE_M, float(np.sqrt(weight @ off**2 / total)))
+        weight = still / (1.0 + (off / _SOLE_NOISE_M) ** 2)
+    steepness = float(np.hypot(*slope))
+    slope *= min(1.0, np.tan(np.radians(_TILT_LIMIT_DEGREES)) / max(steepness, 1e-9))
     return normalize(np.array([-slope[0], -slope[1], 1.0]))
 
 

@@ -5,8 +5,8 @@
 `solve` gives the keys.
 """
 
-from .bone_map import BoneMap, map_bones
 from ..kinematics import pose_matrices
+from .bone_map import BoneMap, map_bones
 from .rig import rig_from_motion
 from .solve import solve
 

@@ -7,13 +7,15 @@ frame(now) · frame(rest)ᵀ, whatever the rest pose is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rotation import between, frame_from_axes, normalize
 
 Array = NDArray[np.floating]
-Places = dict[str, Array]
+Places = Mapping[str, Array]
 """Joint name -> (F, 3) world positions, with the names of `skeleton.BODY_22`."""
 
 SIDES = ("left", "right")

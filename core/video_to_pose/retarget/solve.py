@@ -85,7 +85,7 @@ def _rest_of(rig: Rig, bone_map: BoneMap, heads: Array, rotations: Array, scale:
         b = index[single[part]]
         return (heads[b] + rotations[b][:, 1] * rig.lengths[b] * scale)[None]
 
-    places: Places = {}
+    places: dict[str, Array] = {}
     for side in SIDES:
         for joint, part in (
             ("hip", "upper_leg"),
@@ -127,7 +127,7 @@ def _turns(places: Places, target: Places, motion: Motion, bone_map: BoneMap, fa
     now_limbs = limbs(places, now["hips"], now["chest"], motion.frame_rate)
     # a clavicle's rest differs from rig to rig like a spine's: it is turned from a person at ease too
     ease_limbs = limbs(at_ease, ease["hips"], ease["chest"], rate=30.0)
-    out = {bone_map.single["hips"]: middle["hips"]}
+    out: dict[str, Array] = {bone_map.single["hips"]: middle["hips"]}
     out |= _spread(bone_map.spine, middle["spine"], middle["chest"])
     below_neck = middle["chest"] if bone_map.spine else middle["hips"]
     if "head" in bone_map.single:

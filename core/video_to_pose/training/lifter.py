@@ -164,9 +164,14 @@ def train(
         if elapsed - saved > 300:
             saved = elapsed
             _save(averaged.module, settings, step, checkpoint)
-    net = calibrate(averaged.module, draw, settings.seed)
+    net = calibrate(_anatomy(averaged), draw, settings.seed)
     _save(net, settings, step, checkpoint)
     return net.eval()
+
+
+def _anatomy(averaged: torch.optim.swa_utils.AveragedModel) -> Anatomy3D:
+    assert isinstance(averaged.module, Anatomy3D)
+    return averaged.module
 
 
 def calibrate(

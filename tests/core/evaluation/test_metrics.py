@@ -12,7 +12,7 @@ def joints() -> np.ndarray:
 
 
 def test_mpjpe_is_the_mean_distance_in_millimetres(joints):
-    assert metrics.mpjpe(joints + [0.003, 0.0, 0.004], joints) == pytest.approx(5.0)
+    assert metrics.mpjpe(joints + np.array([0.003, 0.0, 0.004]), joints) == pytest.approx(5.0)
 
 
 def test_procrustes_forgives_scale_rotation_and_place(joints):

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from video_to_pose.detect import mediapipe_bundle
+from video_to_pose import mediapipe_bundle
 
 pytest.importorskip("mediapipe")
 
