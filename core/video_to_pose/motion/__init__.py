@@ -77,11 +77,12 @@ def solve(
 
     start = root[0] * [1.0, 1.0, 0.0]
     root = root - start
-    floor = ground.floor_line(feet(directions, root)[0], float(rate), settings.flat_floor)
+    floor = ground.floor_line(*feet(directions, root), float(rate), settings.flat_floor)
     root = root - floor[:, None] * [0.0, 0.0, 1.0]
     heights, places = feet(directions, root)
     contacts = ground.find_contacts(heights, places, float(rate), settings)
     root = ground.ground(root, heights, contacts, float(rate))
+    root = ground.unsink(root, feet(directions, root)[0], float(rate))
     root = ground.anchor(root, feet(directions, root)[1], contacts, float(rate))
     motion = Motion(
         skeleton=skeleton,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import binary_closing, binary_opening, minimum_filter1d
+from scipy.ndimage import binary_closing, binary_opening, maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from ..rotation import normalize
 from ..settings import MotionSettings
@@ -30,6 +30,8 @@ _STILL_M_S, _STEP_S, _SOLE_NOISE_M = 0.5, 2.0, 0.04
 _UP_PRIOR = 0.1  # tangent of about six degrees: how far the lifter's up is usually off
 _TILT_LIMIT_DEGREES = 10.0
 _FLOOR_WINDOW_S = 1.4
+_DRIFT_M, _DRIFT_SLOPE = 0.04, 0.08  # how far the floor may seem to rise on the spot, and for a metre of way
+_SINK_M, _UNSINK_S = 0.015, 0.2
 
 
 def world_axes(up: ArrayLike) -> Array:
@@ -109,20 +111,42 @@ def floor_tilt(places: Array, heights: Array, rate: float) -> Array:
     return normalize(np.array([-slope[0], -slope[1], 1.0]))
 
 
-def floor_line(heights: Array, rate: float, flat: bool) -> Array:
+def floor_line(heights: Array, places: Array, rate: float, flat: bool) -> Array:
     """(F,) height of the floor under every frame before it is moved to z = 0.
 
     With a flat floor it follows the lowest soles over about two steps, so that slow drift of depth or tilt does not
-    lift or sink the person while jumps keep their height; otherwise it is one height for the clip.
+    lift or sink the person while jumps keep their height. Drift grows with the way covered: who rises without going
+    anywhere climbs, and keeps the height. Without a flat floor it is one height for the clip.
+
+    Args:
+        heights: (F, C) of the soles, metres.
+        places: (F, C, 3) of the joints above them.
+        rate: frames per second.
+        flat: whether everybody stands on one level.
     """
     if not heights.size:
         return np.zeros(len(heights))
     lowest = heights.min(axis=1)
-    if not flat:
-        return np.full(len(heights), np.percentile(lowest, 10))
-    calm = smooth(lowest, rate, 4.0)
+    level = float(np.percentile(lowest, 10))
+    if not flat or len(heights) < 2:
+        return np.full(len(heights), level)
     width = max(1, round(_FLOOR_WINDOW_S * rate))
-    return smooth(minimum_filter1d(calm, width, mode="nearest"), rate, 0.5 / _FLOOR_WINDOW_S)
+    envelope = minimum_filter1d(smooth(lowest, rate, 4.0), width, mode="nearest")
+    path = places[..., :2].mean(axis=1)
+    low = lowest <= np.percentile(lowest, 30)
+    away = np.linalg.norm(path - np.median(path[low], axis=0), axis=-1)
+    drift = np.clip(envelope - level, -np.inf, _DRIFT_M + _DRIFT_SLOPE * away)
+    return level + smooth(drift, rate, 0.5 / _FLOOR_WINDOW_S)
+
+
+def unsink(root: Array, heights: Array, rate: float) -> Array:
+    """Root path (F, 3) raised smoothly wherever a sole is deeper than `_SINK_M` in the floor z = 0."""
+    if not heights.size:
+        return root
+    depth = np.maximum(-_SINK_M - heights.min(axis=1), 0.0)
+    width = max(1, round(_UNSINK_S * rate))
+    raised = uniform_filter1d(maximum_filter1d(depth, 2 * width + 1, mode="nearest"), width, mode="nearest")
+    return root + raised[:, None] * [0.0, 0.0, 1.0]
 
 
 def ground(root: Array, heights: Array, contacts: NDArray[np.bool_], rate: float) -> Array:
