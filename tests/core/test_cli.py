@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line as a person meets it: good clips, and every kind of bad input with one sentence and a hint."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.films import av, set_display_matrix, write_sound, write_video
+from video_to_pose import cli, settings, weights
+from video_to_pose.formats import bvh, take
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "wave.mp4"
+
+
+@pytest.fixture(scope="session")
+def detector_model():
+    """Tests that detect need MediaPipe's model, fetched once into the user's cache."""
+    from video_to_pose.errors import SetupError
+
+    try:
+        return weights.fetch("mediapipe-pose-full")
+    except SetupError as error:
+        pytest.skip(f"no detector model: {error.message}")
+
+
+@pytest.fixture(scope="session")
+def short_example(tmp_path_factory):
+    """The first second of the example clip."""
+    out = tmp_path_factory.mktemp("clips") / "short clip é.mp4"
+    with av.open(str(EXAMPLE)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for i, frame in enumerate(source.decode(video=0)):
+            if i == 24:
+                break
+            target.mux(stream.encode(frame.reformat(width=640, height=360, format="yuv420p")))
+        target.mux(stream.encode())
+    return out
+
+
+def left_behind(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def refused(capsys, arguments, code=2) -> str:
+    assert cli.main([str(a) for a in arguments]) == code
+    said = capsys.readouterr().err.strip().splitlines()
+    said = [line for line in said if line.startswith(("error: ", "hint: "))]
+    assert len(said) == 2, said
+    assert said[0].startswith("error: ") and said[0].rstrip().endswith(".")
+    assert said[1].startswith("hint: ") and len(said[1]) > 12
+    return said[0]
+
+
+def test_a_clip_becomes_animation_a_take_and_a_preview(detector_model, short_example, tmp_path, capsys):
+    out = tmp_path / "a new folder"
+    arguments = ["convert", str(short_example), "-o", str(out / "m.bvh"), "-o", str(out / "m.npz")]
+    assert cli.main([*arguments, "--preview", str(out / "p.mp4"), "--height", "1.7"]) == 0
+    assert "1.70 m tall" in capsys.readouterr().out
+    assert left_behind(out) == ["m.bvh", "m.npz", "p.mp4"]
+    found = take.load(out / "m.npz")
+    assert found.motion.frame_count == 24
+    assert found.provenance["video"]["name"] == short_example.name
+    assert found.provenance["options"]["camera"]["height_m"] == 1.7
+    assert len(bvh.read(out / "m.bvh").values) == 24
+    with av.open(str(out / "p.mp4")) as container:
+        assert container.streams.video[0].frames == 24
+
+
+def test_json_lines_tell_progress_and_one_result(detector_model, short_example, tmp_path, capsys):
+    assert cli.main(["convert", str(short_example), "-o", str(tmp_path / "m.bvh"), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all("progress" in line for line in lines[:-1])
+    assert lines[-1]["result"]["outputs"] == [str(tmp_path / "m.bvh")]
+    assert lines[-1]["result"]["stage_seconds"]["detect"] > 0
+
+
+def test_the_stages_one_by_one_give_what_convert_gives(detector_model, short_example, tmp_path):
+    def run(*arguments):
+        assert cli.main([str(a) for a in (*arguments, "-q")]) == 0
+
+    run("convert", short_example, "-o", tmp_path / "whole.npz")
+    run("detect", short_example, "-o", tmp_path / "keypoints.npz")
+    run("lift", tmp_path / "keypoints.npz", "-o", tmp_path / "parts.npz")
+    run("retarget", tmp_path / "parts.npz", "-o", tmp_path / "m.bvh")
+    whole, parts = take.load(tmp_path / "whole.npz"), take.load(tmp_path / "parts.npz")
+    assert np.allclose(whole.motion.root, parts.motion.root, atol=1e-5)
+
+
+def test_a_missing_file(capsys, tmp_path):
+    error = refused(capsys, ["convert", tmp_path / "no such.mp4", "-o", tmp_path / "out" / "a.bvh"])
+    assert "no such.mp4" in error and not left_behind(tmp_path)
+
+
+def test_not_a_video(capsys, tmp_path):
+    (tmp_path / "text.mp4").write_text("no film at all " * 100)
+    assert "text.mp4" in refused(capsys, ["convert", tmp_path / "text.mp4", "-o", tmp_path / "a.bvh"])
+    assert left_behind(tmp_path) == ["text.mp4"]
+
+
+def test_a_file_of_no_length(capsys, tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    assert "empty" in refused(capsys, ["convert", tmp_path / "empty.mp4", "-o", tmp_path / "a.bvh"])
+    assert left_behind(tmp_path) == ["empty.mp4"]
+
+
+def test_a_truncated_file(capsys, tmp_path):
+    whole = write_video(tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    refused(capsys, ["convert", tmp_path / "cut.mp4", "-o", tmp_path / "a.bvh"])
+    assert left_behind(tmp_path) == ["cut.mp4", "whole.mp4"]
+
+
+def test_sound_alone(capsys, tmp_path):
+    write_sound(tmp_path / "song.mp4")
+    refused(capsys, ["convert", tmp_path / "song.mp4", "-o", tmp_path / "a.bvh"])
+    assert left_behind(tmp_path) == ["song.mp4"]
+
+
+def test_nobody_in_any_frame(detector_model, capsys, tmp_path):
+    write_video(tmp_path / "empty room.mp4", size=(160, 120))
+    refused(capsys, ["convert", tmp_path / "empty room.mp4", "-o", tmp_path / "a.bvh"])
+    assert left_behind(tmp_path) == ["empty room.mp4"]
+
+
+def test_a_single_frame(detector_model, capsys, tmp_path):
+    write_video(tmp_path / "still.mp4", stamps=[0], size=(160, 120))
+    refused(capsys, ["convert", tmp_path / "still.mp4", "-o", tmp_path / "a.bvh"])
+    assert left_behind(tmp_path) == ["still.mp4"]
+
+
+def reshoot(source: Path, target: Path, size: tuple[int, int], turn: int = 0, stamps=None, pix_fmt="yuv420p") -> Path:
+    """The example again in another size, on its side, or with other presentation times (in 1/30 s)."""
+    from fractions import Fraction
+
+    with av.open(str(source)) as clip, av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+        stream.codec_context.time_base = Fraction(1, 3000)
+        for i, frame in enumerate(clip.decode(video=0)):
+            if stamps is not None and i >= len(stamps):
+                break
+            upright = (size[1], size[0]) if turn % 2 else size
+            rgb = frame.reformat(width=upright[0], height=upright[1], format="rgb24").to_ndarray()
+            new = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.rot90(rgb, turn)), format="rgb24")
+            new.pts, new.time_base = round(100 * (stamps[i] if stamps is not None else i)), Fraction(1, 3000)
+            container.mux(stream.encode(new))
+        container.mux(stream.encode())
+    return target
+
+
+def converted(path: Path, out: Path):
+    assert cli.main(["convert", str(path), "-o", str(out), "-q"]) == 0
+    return take.load(out)
+
+
+def test_odd_sizes_work(detector_model, short_example, tmp_path):
+    odd = reshoot(short_example, tmp_path / "odd.mp4", (481, 271), pix_fmt="yuv444p")
+    found = converted(odd, tmp_path / "a.npz")
+    assert found.track.image_size == (481, 271) and found.motion.frame_count == 24
+
+
+def test_a_phones_turned_video_is_upright(detector_model, short_example, tmp_path):
+    turned = reshoot(short_example, tmp_path / "phone.mp4", (360, 640), turn=1)
+    set_display_matrix(turned, 0, 1, -1, 0)
+    found = converted(turned, tmp_path / "a.npz")
+    assert found.track.image_size == (640, 360)
+    plain = converted(short_example, tmp_path / "b.npz")
+    assert np.median(np.abs(found.track.positions - plain.track.positions)) < 4
+
+
+def test_a_variable_frame_rate_keeps_true_time(detector_model, short_example, tmp_path):
+    stamps = np.cumsum([1, 1, 2] * 8) - 1  # every third frame lasts twice as long
+    found = converted(reshoot(short_example, tmp_path / "vfr.mp4", (640, 360), stamps=stamps), tmp_path / "a.npz")
+    times = found.motion.timestamps
+    assert times[-1] - times[0] == pytest.approx((stamps[-1] - stamps[0]) / 30, abs=0.05)
+    assert np.allclose(np.diff(times), np.diff(times)[0])
+
+
+def test_no_permission_to_write_is_said_before_the_long_work(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    began = time.monotonic()
+    error = refused(capsys, ["convert", EXAMPLE, "-o", tmp_path / "file" / "a.bvh"])
+    assert "a.bvh" in error and time.monotonic() - began < 2
+    assert left_behind(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_write_permission(capsys, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    refused(capsys, ["convert", EXAMPLE, "-o", tmp_path / "locked" / "a.bvh"])
+
+
+def test_an_ending_that_cannot_be_written(capsys, tmp_path):
+    assert "a.xyz" in refused(capsys, ["convert", EXAMPLE, "-o", tmp_path / "a.xyz"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
+def test_ctrl_c_halfway_leaves_nothing(detector_model, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "core"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "video_to_pose", "convert", str(EXAMPLE), "-o", str(tmp_path / "a.bvh"), "--json"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if '"detect"' in line and json.loads(line)["progress"]["done"] > 5:
+            break
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "error: Stopped" in said and "Traceback" not in said
+    assert not left_behind(tmp_path)
+
+
+def test_batch_goes_on_after_a_failure_and_reports(detector_model, short_example, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a broken.mp4").write_text("no film")
+    (folder / "b good.mp4").write_bytes(short_example.read_bytes())
+    assert cli.main(["batch", str(folder), "-o", str(tmp_path / "out"), "-q"]) == 2
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert "error" in report[0] and report[1]["frames"] == 24
+    assert left_behind(tmp_path / "out") == ["b good.bvh", "b good.npz", "report.json"]
+
+
+def test_doctor_finds_a_working_installation(capsys):
+    assert cli.main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["can_convert"]
+
+
+def test_models_and_weights_are_listed(capsys):
+    assert cli.main(["models"]) == 0 and cli.main(["weights", "list"]) == 0
+    said = capsys.readouterr().out
+    assert "anatomy3d" in said and "mediapipe-pose-full" in said
+    assert cli.main(["weights", "verify", "anatomy3d"]) == 0
+
+
+def test_an_unknown_weight_is_refused(capsys):
+    refused(capsys, ["weights", "fetch", "nosuch"])
+
+
+STAGES = [
+    settings.VideoSettings,
+    settings.DetectSettings,
+    settings.TrackSettings,
+    settings.LiftSettings,
+    settings.CameraSettings,
+    settings.MotionSettings,
+    settings.RetargetSettings,
+]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_every_setting_is_an_option_with_the_same_default(stage):
+    options = cli._parser().parse_args(["convert", "clip.mp4", "-o", "out.bvh"])
+    assert {field for s, field in cli.STAGE_OPTIONS if s is stage} == {field.name for field in fields(stage)}
+    for field in fields(stage):
+        default = field.default if field.default is not MISSING else None
+        assert getattr(options, cli._dest(stage, field.name)) == default
+    assert isinstance(options, argparse.Namespace)
