@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
@@ -217,5 +218,25 @@ def _module(package: ModuleType, name: str) -> Any:
     return importlib.import_module(f"{package.__name__}.{name}")
 
 
+def _leave(code: int) -> None:
+    """End the process with an exit code.
+
+    Blender 4.2 as a Python module crashes while shutting down after any glTF export, even that of its start-up scene.
+    All is written by then, so there the process ends without a shutdown.
+    """
+    bpy = sys.modules.get("bpy")
+    if (
+        bpy is not None
+        and not bpy.app.binary_path
+        and bpy.app.version < (4, 5)
+        and "io_scene_gltf2.blender.exp" in sys.modules
+    ):
+        shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]))
+    _leave(main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]))

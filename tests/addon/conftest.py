@@ -93,8 +93,9 @@ class Blender:
 
     def run(self, code: str, *arguments: object, prelude: str = PRELUDE, timeout: float = 240) -> object:
         """Run code and return what it handed to ``answer``."""
-        done = self.python("-c", f"STAGED = {str(self.staged)!r}\n" + prelude + textwrap.dedent(code), *arguments,
-                           timeout=timeout)
+        done = self.python(
+            "-c", f"STAGED = {str(self.staged)!r}\n" + prelude + textwrap.dedent(code), *arguments, timeout=timeout
+        )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
         assert answers, done.stdout + done.stderr

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The zip installs in a real Blender, shows its panel, and captures."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import build_addon
+
+ROOT = Path(__file__).resolve().parents[2]
+VIDEO = ROOT / "examples" / "wave.mp4"
+ENGINE = os.environ.get("VIDEO_TO_POSE_ENGINE_PYTHON", "")
+
+INSTALL = """
+import json, sys, importlib
+from pathlib import Path
+import bpy
+bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
+NAME = "bl_ext.user_default.video_to_pose"
+def part(name):
+    return importlib.import_module(f"{NAME}.{name}")
+def answer(value):
+    print("ANSWER " + json.dumps(value), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def extension(tmp_path_factory) -> Path:
+    return build_addon.build(tmp_path_factory.mktemp("dist"))
+
+
+def test_equal_sources_make_equal_bytes(extension, tmp_path):
+    assert build_addon.build(tmp_path).read_bytes() == extension.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == [extension.name]
+    with zipfile.ZipFile(extension) as archive:
+        assert archive.testzip() is None and "blender_manifest.toml" in archive.namelist()
+    assert extension.stat().st_size < 30e6
+
+
+def test_it_installs_shows_its_panel_and_leaves_cleanly(blender, extension):
+    got = blender.run(
+        """
+addons = bpy.context.preferences.addons
+panel = bpy.types.VIDEO_TO_POSE_PT_capture
+untold = []
+for kind in (part("properties").VideoToPoseProperties, part("preferences").VideoToPosePreferences):
+    untold += [p.identifier for p in kind.bl_rna.properties if p.identifier not in ("rna_type", "name", "bl_idname") and not p.description]
+operators = ("capture", "cancel", "apply_take", "install_engine", "copy_details")
+untold += [name for name in operators if not getattr(bpy.ops.video_to_pose, name).get_rna_type().description]
+inside = {"enabled": NAME in addons, "category": panel.bl_category, "region": [panel.bl_space_type, panel.bl_region_type],
+          "untold": untold, "fields": hasattr(bpy.types.Scene, "video_to_pose"),
+          "folder": str(part("session").user_folder("takes")), "poll": bpy.ops.video_to_pose.capture.poll()}
+bpy.ops.preferences.addon_disable(module=NAME)
+inside["after"] = [hasattr(bpy.types, "VIDEO_TO_POSE_PT_capture"), hasattr(bpy.types.Scene, "video_to_pose"), NAME in addons]
+bpy.ops.preferences.addon_enable(module=NAME)
+inside["again"] = hasattr(bpy.types, "VIDEO_TO_POSE_PT_capture")
+answer(inside)
+""",
+        extension,
+        prelude=INSTALL,
+    )
+    assert (
+        got["enabled"] and got["fields"] and got["category"] == "Video to Pose" and got["region"] == ["VIEW_3D", "UI"]
+    )
+    assert got["untold"] == []
+    assert str(blender.home) in got["folder"] and ".user" in got["folder"]
+    assert not got["poll"]  # no video yet
+    assert got["after"] == [False, False, False] and got["again"]
+
+
+def test_panel_defaults_are_the_settings_own(blender, extension):
+    got = blender.run(
+        """
+properties, settings = part("properties"), part("core.video_to_pose.settings")
+fields = bpy.context.scene.video_to_pose
+default = properties.capture_settings(fields) == settings.CaptureSettings()
+retarget = properties.retarget_settings(fields) == settings.RetargetSettings()
+fields.height_m, fields.field_of_view, fields.end_s, fields.variant = 1.83, 0.8726646, 4.5, "heavy"
+changed = properties.capture_settings(fields)
+answer([default, retarget, changed.camera.height_m, changed.camera.fov_degrees, changed.video.end_s, changed.detect.variant])
+""",
+        extension,
+        prelude=INSTALL,
+    )
+    assert got == [True, True, 1.83, pytest.approx(50.0, abs=1e-3), 4.5, "heavy"]
+
+
+def test_a_take_is_put_on_an_armature_and_errors_are_told(blender, extension, save_take):
+    got = blender.run(
+        """
+fields = bpy.context.scene.video_to_pose
+first = bpy.ops.video_to_pose.apply_take(filepath=sys.argv[2])
+armature = bpy.context.object
+fields.target, fields.armature = "EXISTING", armature
+second = bpy.ops.video_to_pose.apply_take(filepath=sys.argv[2])
+told = part("session").State.outcome.message
+fields.armature = None
+try:
+    bpy.ops.video_to_pose.apply_take(filepath=sys.argv[2])
+except RuntimeError as error:
+    wrong = str(error)
+answer({"done": [list(first), list(second)], "actions": len(bpy.data.actions), "armatures": len(bpy.data.armatures),
+        "told": told, "wrong": wrong, "code": part("session").State.outcome.code, "name": armature.name})
+""",
+        extension,
+        save_take(frames=8),
+        prelude=INSTALL,
+    )
+    assert got["done"] == [["FINISHED"], ["FINISHED"]] and got["actions"] == 2 and got["armatures"] == 1
+    assert got["name"] == "wave" and "8 frames on wave" in got["told"]
+    assert "No armature is chosen" in got["wrong"] and got["code"] == "rig-missing"
+
+
+def test_one_undo_takes_a_capture_back(blender, extension, save_take):
+    got = blender.run(
+        """
+bpy.ops.ed.undo_push(message="before")
+objects = len(bpy.data.objects)
+bpy.ops.video_to_pose.apply_take("EXEC_DEFAULT", True, filepath=sys.argv[2])
+made = len(bpy.data.objects)
+bpy.ops.ed.undo()
+answer([made - objects, len(bpy.data.objects) - objects, len(bpy.data.actions)])
+""",
+        extension,
+        save_take(frames=4),
+        prelude=INSTALL,
+    )
+    assert got == [1, 0, 0]
+
+
+def test_the_installed_script_uses_the_extension_it_lies_in(blender, extension, save_take, tmp_path):
+    script = blender.run(
+        "answer(str(Path(part('rigs').__file__).with_name('headless.py')))\nbpy.ops.wm.save_userpref()",
+        extension,
+        prelude=INSTALL,
+    )
+    done = blender.python(script, "--take", save_take(frames=6), "--fbx", tmp_path / "out.fbx")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 frames on wave" in done.stdout and (tmp_path / "out.fbx").stat().st_size > 1000
+
+
+def test_without_an_engine_the_capture_says_how_to_get_one(blender, extension):
+    got = blender.run(
+        """
+engine = part("engine")
+engine.PACKAGES = ("numpy", "no_such_package_here")
+fields = bpy.context.scene.video_to_pose
+fields.video = sys.argv[2]
+try:
+    bpy.ops.video_to_pose.capture()
+except RuntimeError as error:
+    answer([str(error), part("session").State.outcome.code, bpy.ops.video_to_pose.install_engine.poll(), bpy.app.online_access])
+""",
+        extension,
+        VIDEO,
+        prelude=INSTALL,
+    )
+    assert "engine is not installed" in got[0] and got[1] == "engine-missing"
+    assert got[2] == got[3]  # installing needs leave to go online
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ENGINE or not VIDEO.is_file(), reason="VIDEO_TO_POSE_ENGINE_PYTHON is not set")
+def test_a_real_video_is_captured_through_the_installed_extension(blender, extension):
+    got = blender.run(
+        """
+bpy.context.preferences.addons[NAME].preferences.engine_python = sys.argv[3]
+fields = bpy.context.scene.video_to_pose
+fields.video, fields.match_scene = sys.argv[2], True
+done = bpy.ops.video_to_pose.capture()
+armature = bpy.context.object
+heights = []
+for frame in range(1, 151, 10):
+    bpy.context.scene.frame_set(frame)
+    heights.append(armature.pose.bones["Head"].tail.z)
+answer({"done": list(done), "told": part("session").State.outcome.message, "range": list(armature.animation_data.action.frame_range),
+        "heights": heights, "scene": [bpy.context.scene.render.fps, bpy.context.scene.frame_end]})
+""",
+        extension,
+        VIDEO,
+        ENGINE,
+        prelude=INSTALL,
+        timeout=600,
+    )
+    assert got["done"] == ["FINISHED"] and "150 frames" in got["told"]
+    assert got["range"] == [1, 150] and got["scene"] == [30, 150]
+    assert 1.2 < max(got["heights"]) < 2.3
