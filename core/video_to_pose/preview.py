@@ -7,7 +7,7 @@ are green. Both 3D views follow the person over a floor with lines every half me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -107,26 +107,26 @@ def write_preview(
             report(Progress("preview", done, count))
 
 
-def pictures(take: Take, video_path: str | Path) -> Iterator[Picture]:
+def pictures(take: Take, video_path: str | Path) -> Generator[Picture, None, None]:
     """The preview's pictures (H, W, 3), one a frame of the Take. H and W are even."""
     layout = _layout(take.track.image_size)
     camera_view, side_view = _views(take, layout)
     sheet = _sheet(layout)
     legend = _Legend(layout, take)
     figure = _Figure(take.motion)
-    frames = matched_frames(video_path, take.motion.timestamps)
-    for f, rgb in enumerate(frames):
-        out = sheet.copy()
-        shot = out[layout.rows, layout.video]
-        shot[:] = _resized(rgb, shot.shape[1], shot.shape[0])
-        _draw_keypoints(shot, take.track, f)
-        for view, columns in ((camera_view, layout.camera), (side_view, layout.side)):
-            view.draw(out[layout.rows, columns], figure, f)
-        legend.draw(out, f)
-        yield out
+    with closing(matched_frames(video_path, take.motion.timestamps)) as frames:
+        for f, rgb in enumerate(frames):
+            out = sheet.copy()
+            shot = out[layout.rows, layout.video]
+            shot[:] = _resized(rgb, shot.shape[1], shot.shape[0])
+            _draw_keypoints(shot, take.track, f)
+            for view, columns in ((camera_view, layout.camera), (side_view, layout.side)):
+                view.draw(out[layout.rows, columns], figure, f)
+            legend.draw(out, f)
+            yield out
 
 
-def matched_frames(video_path: str | Path, timestamps: ArrayLike) -> Iterator[Picture]:
+def matched_frames(video_path: str | Path, timestamps: ArrayLike) -> Generator[Picture, None, None]:
     """For each timestamp (increasing, seconds) the video's frame nearest in time (H, W, 3).
 
     Raises:
@@ -399,7 +399,7 @@ def draw_line(
     x = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - a[0])
     y = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - a[1]))[:, None]
     dx, dy = np.float32(b[0] - a[0]), np.float32(b[1] - a[1])
-    along = np.minimum(np.maximum((x * dx + y * dy) / np.float32(max(dx * dx + dy * dy, 1e-6)), 0), 1)
+    along = np.minimum(np.maximum((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, np.float32(1e-6)), 0), 1)
     distance = np.sqrt((x - along * dx) ** 2 + (y - along * dy) ** 2)
     crop = picture[top:bottom, left:right]
     painted = crop.astype(np.float32)
@@ -427,7 +427,7 @@ def _resized(rgb: Picture, width: int, height: int) -> Picture:
 
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     small = frame.reformat(width, height, format="rgb24", interpolation=Interpolation.BILINEAR)
-    return small.to_ndarray()
+    return np.asarray(small.to_ndarray(), dtype=np.uint8)
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

@@ -8,15 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import bones
 from ..errors import InputError
-from ..rotation import normalize
 from ..settings import CameraSettings, MotionSettings
 from ..skeleton import Skeleton
 from ..types import Camera, KeypointTrack, LiftedPose, Motion
 from . import ground
 from .camera import intrinsics
-from .rigid import rigid_parts
+from .rigid import even_hips, rigid_parts
 from .root import root_path
-from .smooth import smooth
+from .smooth import bridge, smooth_directions
 
 _HEIGHT_PER_CHAIN = 1.03
 """Standing height against ankle-knee-hip plus pelvis-spine-thorax-head-crown: soles, scalp, less the spine's curve."""
@@ -45,7 +44,7 @@ def solve(
     Raises:
         InputError: a field of view or height that cannot be.
     """
-    skeleton, lengths = pose.skeleton, np.asarray(pose.lengths, dtype=np.float64)
+    skeleton, lengths = pose.skeleton, even_hips(pose.skeleton, pose.lengths)
     if camera.height_m is not None:
         if not 0.3 <= camera.height_m <= 3.0:
             raise InputError(
@@ -53,11 +52,11 @@ def solve(
             )
         lengths *= camera.height_m / standing_height(skeleton, lengths)
     focal, centre = intrinsics(track.image_size, camera)
-    rate = (track.frame_count - 1) / np.ptp(track.timestamps) if track.frame_count > 1 else 30.0
+    rate = float((track.frame_count - 1) / np.ptp(track.timestamps)) if track.frame_count > 1 else 30.0
 
-    trust = 0.05 + pose.confidence[:, 1:, None]
-    directions: NDArray[np.floating] = rigid_parts(skeleton, pose.directions)
-    directions = rigid_parts(skeleton, normalize(smooth(directions, rate, settings.smoothing_cutoff_hz, trust)))
+    directions = bridge(rigid_parts(skeleton, pose.directions), pose.confidence.any(axis=1))
+    directions = smooth_directions(directions, rate, settings.smoothing_cutoff_hz, pose.confidence[:, 1:])
+    directions = rigid_parts(skeleton, directions)
     root_camera = root_path(
         skeleton,
         bones.compose(skeleton, directions, lengths),
@@ -72,18 +71,18 @@ def solve(
     R: NDArray[np.floating] = ground.world_axes(pose.up)
     if settings.flat_floor:
         heights, places = feet(directions @ R.T, root_camera @ R.T)
-        R = ground.world_axes(R.T @ ground.floor_tilt(places, heights, float(rate)))
+        R = ground.world_axes(R.T @ ground.floor_tilt(places, heights, rate))
     directions, root = directions @ R.T, root_camera @ R.T
 
-    start = root[0] * [1.0, 1.0, 0.0]
-    root = root - start
-    floor = ground.floor_line(*feet(directions, root), float(rate), settings.flat_floor)
+    floor = ground.floor_line(*feet(directions, root), rate, settings.flat_floor)
     root = root - floor[:, None] * [0.0, 0.0, 1.0]
     heights, places = feet(directions, root)
-    contacts = ground.find_contacts(heights, places, float(rate), settings)
-    root = ground.ground(root, heights, contacts, float(rate))
-    root = ground.unsink(root, feet(directions, root)[0], float(rate))
-    root = ground.anchor(root, feet(directions, root)[1], contacts, float(rate))
+    contacts = ground.find_contacts(heights, places, rate, settings)
+    root = ground.ground(root, heights, contacts, rate)
+    root = ground.unsink(root, feet(directions, root)[0], rate)
+    root = ground.anchor(root, feet(directions, root)[1], contacts, rate)
+    root = root - root[0] * [1.0, 1.0, 0.0]
+    position = np.median(root - root_camera @ R.T, axis=0)  # a still camera, where most frames put it
     motion = Motion(
         skeleton=skeleton,
         timestamps=track.timestamps,
@@ -94,7 +93,6 @@ def solve(
         contact_names=tuple(ground.contact_joints(skeleton)),
         contacts=contacts,
     )
-    position = -start - np.median(floor) * np.array([0.0, 0.0, 1.0])
     return motion, Camera(focal, centre.astype(np.float32), track.image_size, R, position)
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import binary_closing, binary_opening, maximum_filter1d, minimum_filter1d, uniform_filter1d
+from scipy.ndimage import (
+    binary_closing,
+    binary_opening,
+    binary_propagation,
+    maximum_filter1d,
+    minimum_filter1d,
+    uniform_filter1d,
+)
 
 from ..rotation import normalize
 from ..settings import MotionSettings
@@ -26,6 +33,8 @@ _SOLE_PER_LEG = {"ankle": 0.092, "toe": 0.018}  # height of the joint above the 
 _GROUNDING_HZ = 0.7
 _ANCHOR_HZ = 0.15
 _SHORTEST_S = 0.1
+_STAYS = 1.3  # times the thresholds, for what is planted already
+_SLIDE_HZ = 7.0
 _STILL_M_S, _STEP_S, _SOLE_NOISE_M = 0.5, 2.0, 0.04
 _UP_PRIOR = 0.1  # tangent of about six degrees: how far the lifter's up is usually off
 _TILT_LIMIT_DEGREES = 10.0
@@ -61,6 +70,8 @@ def contact_joints(skeleton: Skeleton) -> dict[str, str]:
 def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSettings) -> NDArray[np.bool_]:
     """(F, C) true where a sole is low and slow for at least a tenth of a second.
 
+    What is planted stays so until it is clearly higher or faster than the thresholds.
+
     Args:
         heights: (F, C) above the floor, metres.
         places: (F, C, 3) of the joints, metres.
@@ -70,7 +81,9 @@ def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSe
     if len(places) < 2:
         return heights < settings.contact_height_m
     speed = np.linalg.norm(np.gradient(smooth(places, rate, 5.0), axis=0), axis=-1) * rate
-    planted = (heights < settings.contact_height_m) & (speed < settings.contact_speed_m_s)
+    low, slow = heights / settings.contact_height_m, speed / settings.contact_speed_m_s
+    along_time = np.array([[0, 1, 0]] * 3)
+    planted = binary_propagation((low < 1) & (slow < 1), along_time, (low < _STAYS) & (slow < _STAYS))
     lasting = np.ones((max(1, round(_SHORTEST_S * rate)), 1), dtype=bool)
     pad = len(lasting)
     padded = np.pad(planted, ((pad, pad), (0, 0)), mode="edge")
@@ -102,7 +115,9 @@ def floor_tilt(places: Array, heights: Array, rate: float) -> Array:
         total = max(float(weight.sum()), 1e-9)
         x, y = flat - weight @ flat / total, height - weight @ height / total
         precision = 1.0 / (_STEP_S * rate) / noise**2  # of one frame: a step is one independent observation
-        slope = np.linalg.solve(precision * (x.T * weight) @ x + np.eye(2) / _UP_PRIOR**2, precision * (x.T * weight) @ y)
+        slope = np.linalg.solve(
+            precision * (x.T * weight) @ x + np.eye(2) / _UP_PRIOR**2, precision * (x.T * weight) @ y
+        )
         off = y - x @ slope
         noise = max(_SOLE_NOISE_M, float(np.sqrt(weight @ off**2 / total)))
         weight = still / (1.0 + (off / _SOLE_NOISE_M) ** 2)
@@ -176,6 +191,7 @@ def anchor(root: Array, places: Array, contacts: NDArray[np.bool_], rate: float)
     step = np.diff(places[..., :2], axis=0)
     count = both.sum(axis=1, keepdims=True)
     slide = np.where(count > 0, (step * both[..., None]).sum(axis=1) / np.maximum(count, 1), 0.0)
+    slide = smooth(slide, rate, _SLIDE_HZ)  # feet shiver, bodies do not
     taken = np.concatenate([np.zeros((1, 2)), np.cumsum(slide, axis=0)])
     out = root.copy()
     out[:, :2] -= taken - smooth(taken, rate, _ANCHOR_HZ)

@@ -25,7 +25,8 @@ def rigid_parts(skeleton: Skeleton, directions: ArrayLike) -> Array:
     hips = _siblings(skeleton, "left_hip", "right_hip")
     if hips is not None:
         left, right = hips
-        out[:, left] = normalize(out[:, left] - out[:, right])
+        across = normalize(out[:, left] - out[:, right])
+        out[:, left] = np.where(across.any(axis=-1, keepdims=True), across, out[:, left])
         out[:, right] = -out[:, left]
     face = _siblings(skeleton, "head_top", "nose")
     if face is not None:
@@ -33,7 +34,17 @@ def rigid_parts(skeleton: Skeleton, directions: ArrayLike) -> Array:
         cosine = np.sum(out[:, crown] * out[:, nose], axis=-1)
         angle = np.median(np.arccos(np.clip(cosine, -1, 1)))
         forward = normalize(out[:, nose] - cosine[:, None] * out[:, crown])
-        out[:, nose] = np.cos(angle) * out[:, crown] + np.sin(angle) * forward
+        rigid = np.cos(angle) * out[:, crown] + np.sin(angle) * forward
+        out[:, nose] = np.where(forward.any(axis=-1, keepdims=True), rigid, out[:, nose])
+    return out
+
+
+def even_hips(skeleton: Skeleton, lengths: ArrayLike) -> Array:
+    """Lengths (B,) with both hips as far from the pelvis, which is their middle."""
+    out = np.array(lengths, dtype=np.float64)
+    hips = _siblings(skeleton, "left_hip", "right_hip")
+    if hips is not None:
+        out[list(hips)] = out[list(hips)].mean()
     return out
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
+
+from ..rotation import normalize
+
+_GLITCH_S = 0.07  # what comes and goes within twice this, and turns further than the next, is a glitch
+_GLITCH_DEGREES = 60.0
 
 
 def gaussian_sigma_s(cutoff_hz: float) -> float:
@@ -28,7 +33,77 @@ def smooth(values: ArrayLike, rate: float, cutoff_hz: float, weights: ArrayLike 
     values = np.asarray(values, dtype=np.float64)
     if cutoff_hz <= 0 or len(values) < 2:
         return values.copy()
-    sigma = gaussian_sigma_s(cutoff_hz) * rate
+    return _blur(values, gaussian_sigma_s(cutoff_hz) * rate, weights)
+
+
+def smooth_directions(
+    directions: ArrayLike, rate: float, cutoff_hz: float, confidence: ArrayLike
+) -> NDArray[np.floating]:
+    """Unit directions (F, B, 3) without jitter and one-frame glitches, fast moves kept.
+
+    A Gaussian applied to what a first one left over as well: its gain is 1/√2 at the cutoff like the plain one's, but
+    flat below, so that a blow at half the cutoff loses half as much of its reach.
+
+    Args:
+        directions: unit vectors.
+        rate: frames per second.
+        cutoff_hz: where the gain is 1/√2; 0 or less leaves the directions alone.
+        confidence: (F, B) 0 … 1; what is seen badly follows its neighbours.
+    """
+    directions = np.asarray(directions, dtype=np.float64)
+    if cutoff_hz <= 0 or len(directions) < 2:
+        return directions.copy()
+    trust = (0.05 + np.asarray(confidence)) / (1.0 + (_surprise(directions, rate) / _GLITCH_DEGREES) ** 8)
+    sigma = gaussian_sigma_s(cutoff_hz) * rate * _SHARPER
+    once = _blur(directions, sigma, trust[..., None])
+    return _unit(once + _blur(directions - once, sigma, trust[..., None]), directions)
+
+
+_SHARPER = float(np.sqrt(-2 * np.log(1 - np.sqrt(1 - np.sqrt(0.5))) / np.log(2)))
+"""g (2 - g) = 1/√2 for g = 1 - √(1 - 1/√2): how much wider than the plain Gaussian that is."""
+
+
+def bridge(directions: ArrayLike, seen: ArrayLike) -> NDArray[np.floating]:
+    """Directions (F, B, 3) that turn evenly from the last seen frame to the next where `seen` (F,) is false.
+
+    Before the first and after the last seen frame they stay; where nothing is ever seen, nothing changes.
+    """
+    directions, seen = np.array(directions, dtype=np.float64), np.asarray(seen, dtype=bool)
+    known = np.flatnonzero(seen)
+    if not len(known) or seen.all():
+        return directions
+    frames = np.flatnonzero(~seen)
+    after = np.searchsorted(known, frames)
+    a = known[np.maximum(after - 1, 0)]
+    b = known[np.minimum(after, len(known) - 1)]
+    a = np.where(after == 0, b, a)
+    share = ((frames - a) / np.maximum(b - a, 1))[:, None, None]
+    start, end = directions[a], directions[b]
+    angle = np.arccos(np.clip(np.sum(start * end, axis=-1, keepdims=True), -1, 1))
+    sine = np.sin(angle)
+    small = sine < 1e-4
+    safe = np.where(small, 1.0, sine)
+    from_start = np.where(small, 1 - share, np.sin((1 - share) * angle) / safe)
+    from_end = np.where(small, share, np.sin(share * angle) / safe)
+    directions[frames] = _unit(from_start * start + from_end * end, start)
+    return directions
+
+
+def _surprise(directions: NDArray[np.floating], rate: float) -> NDArray[np.floating]:
+    """(F, B) degrees between each direction and the median of its close neighbours in time."""
+    width = 2 * max(1, round(_GLITCH_S * rate)) + 1
+    usual = normalize(median_filter(directions, size=(width, 1, 1), mode="nearest"))
+    return np.degrees(np.arccos(np.clip(np.sum(directions * usual, axis=-1), -1, 1)))
+
+
+def _unit(vectors: NDArray[np.floating], fallback: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Unit vectors; where opposite directions cancelled out, the fallback's."""
+    short = np.linalg.norm(vectors, axis=-1, keepdims=True) < 1e-6
+    return np.where(short, fallback, normalize(vectors))
+
+
+def _blur(values: NDArray[np.floating], sigma: float, weights: ArrayLike | None) -> NDArray[np.floating]:
+    """Gaussian average over axis 0, sigma in frames."""
     reach = min(len(values) - 1, int(4 * sigma) + 1)
     around = [(reach, reach)] + [(0, 0)] * (values.ndim - 1)
     padded = np.pad(values, around, mode="reflect", reflect_type="odd")
