@@ -279,6 +279,7 @@ def _export(options: Options) -> None:
 
 def _evaluate(options: Options) -> None:
     from . import lift
+    from .data.rendered import detect_clip
     from .evaluation import rendered
 
     settings = capture_settings(options)
@@ -287,7 +288,7 @@ def _evaluate(options: Options) -> None:
     clips = [path for given in paths for path in (sorted(given.glob("*.mp4")) if given.is_dir() else [given])]
     results = []
     for clip in clips:
-        results.append(rendered.compare(rendered.detect_clip(clip, settings), lifter, settings, fov=options.true_fov))
+        results.append(rendered.compare(detect_clip(clip, settings), lifter, settings, fov=options.true_fov))
         _tell(options, f"{clip.name}: {results[-1]['frames']} frames", {"clip": clip.name})
     print(rendered.table(results))
 

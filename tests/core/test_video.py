@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest

@@ -10,67 +10,20 @@ the middle of the hips; frames where the detector found the person; the lifter i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import bones, detect, lift, motion, track, video
+from .. import bones, lift, motion
+from ..data.rendered import JOINTS, Detected
 from ..settings import CameraSettings, CaptureSettings
-from ..types import Camera, KeypointTrack
+from ..types import Camera
 from . import metrics
 
 Array = NDArray[np.floating]
 
-JOINTS: tuple[str, ...] = tuple(
-    f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
-)
 _BONES = [(0, 2), (1, 3), (2, 4), (3, 5), (6, 8), (7, 9), (8, 10), (9, 11), (6, 7)]
-
-
-@dataclass(frozen=True, eq=False)
-class Detected:
-    """What the detector says of a clip, and the truth at the same frames.
-
-    Attributes:
-        name: of the clip.
-        track: keypoints of the person.
-        world: (F, 12, 3) the detector's own 3D of `JOINTS`, metres, camera axes; NaN where it found nobody.
-        joints: (F, J, 3) true joints, camera space, metres.
-        joint_names: of `joints`.
-        focal_px: the true focal length.
-    """
-
-    name: str
-    track: KeypointTrack
-    world: Array
-    joints: Array
-    joint_names: tuple[str, ...]
-    focal_px: float
-
-
-def detect_clip(path: Path, settings: CaptureSettings) -> Detected:
-    """Run the detector over a rendered clip and read its truth."""
-    with np.load(path.with_suffix(".npz")) as truth:
-        true_times, joints = truth["timestamps"], truth["joints_camera"]
-        names, focal = tuple(str(name) for name in truth["joint_names"]), float(truth["focal_px"])
-    info = video.probe(path)
-    times, detections = [], []
-    with detect.load(settings.detect) as detector:
-        for frame in video.read_frames(path, settings.video):
-            times.append(frame.time_s)
-            detections.append(detector(frame))
-    person = track.make_track(np.asarray(times), detections, (info.width, info.height), settings.track)
-    nearest = np.abs(true_times[None] - person.timestamps[:, None]).argmin(axis=1)
-    world = np.full((person.frame_count, len(JOINTS), 3), np.nan)
-    for f, time in enumerate(person.timestamps):
-        for found in detections[int(np.abs(np.asarray(times) - time).argmin())]:
-            same = np.nanmedian(np.abs(found.positions - person.positions[f])) < 0.01 * max(info.width, info.height)
-            if same and found.world_landmarks is not None:
-                world[f] = found.world_landmarks[[found.names.index(joint) for joint in JOINTS]]
-    return Detected(path.stem, person, world, joints[nearest], names, focal)
 
 
 def compare(clip: Detected, lifter: lift.Lifter, settings: CaptureSettings, *, fov: bool = False) -> dict[str, Any]:

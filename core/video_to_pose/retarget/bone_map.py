@@ -30,7 +30,7 @@ _MIDDLE = ("hips", "spine", "neck", "head")
 _REQUIRED = ("upper_arm", "forearm", "upper_leg", "lower_leg")
 
 _SIDE_WORD = re.compile(r"^(left|right)[ _.-]*|[ _.-]*(left|right)$", re.IGNORECASE)
-_SIDE_LETTER = re.compile(r"^([lr])[ _.-]+|[ _.-]([lr])$|^([lr])(?=[A-Z])", re.IGNORECASE)
+_SIDE_LETTER = re.compile(r"^([lrLR])[ _.-]+|[ _.-]([lrLR])$|^([lr])(?=[A-Z])")
 
 
 @dataclass(frozen=True, eq=False)

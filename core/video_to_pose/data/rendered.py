@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendered clips with exact truth, as a real detector sees them: true pairs to train and to measure on.
+
+A clip is a video and an ``.npz`` of the same name, as ``tools/render_clip.py`` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import detect, track, video
+from ..lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints
+from ..rotation import axis_angle_to_matrix
+from ..settings import CaptureSettings
+from ..skeleton import BODY_22, mirror_indices
+from ..types import KeypointTrack
+from .synthetic import Batch
+
+Array = NDArray[np.floating]
+
+JOINTS: tuple[str, ...] = tuple(
+    f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+)
+"""The 12 limb joints that this project and detectors with a 3D guess of their own both give."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """What the detector says of a clip, and the truth at the same frames.
+
+    Attributes:
+        name: of the clip.
+        track: keypoints of the person.
+        world: (F, 12, 3) the detector's own 3D of `JOINTS`, metres, camera axes; NaN where it found nobody.
+        joints: (F, J, 3) true joints, camera space, metres.
+        joint_names: of `joints`.
+        focal_px: the true focal length.
+        up: (3,) against gravity, camera axes.
+    """
+
+    name: str
+    track: KeypointTrack
+    world: Array
+    joints: Array
+    joint_names: tuple[str, ...]
+    focal_px: float
+    up: Array
+
+
+def detect_clip(path: Path, settings: CaptureSettings) -> Detected:
+    """Run the detector over a rendered clip and read its truth."""
+    with np.load(path.with_suffix(".npz")) as truth:
+        true_times, joints = truth["timestamps"], truth["joints_camera"]
+        up = truth["R_world_camera"][2]
+        names, focal = tuple(str(name) for name in truth["joint_names"]), float(truth["focal_px"])
+    info = video.probe(path)
+    times, detections = [], []
+    with detect.load(settings.detect) as detector:
+        for frame in video.read_frames(path, settings.video):
+            times.append(frame.time_s)
+            detections.append(detector(frame))
+    person = track.make_track(np.asarray(times), detections, (info.width, info.height), settings.track)
+    nearest = np.abs(true_times[None] - person.timestamps[:, None]).argmin(axis=1)
+    world = np.full((person.frame_count, len(JOINTS), 3), np.nan)
+    for f, time in enumerate(person.timestamps):
+        for found in detections[int(np.abs(np.asarray(times) - time).argmin())]:
+            same = np.nanmedian(np.abs(found.positions - person.positions[f])) < 0.01 * max(info.width, info.height)
+            if same and found.world_landmarks is not None:
+                world[f] = found.world_landmarks[[found.names.index(joint) for joint in JOINTS]]
+    return Detected(path.stem, person, world, joints[nearest], names, focal, up)
+
+
+def draw_pairs(clips: Sequence[Detected], count: int, frames: int, rng: np.random.Generator) -> Batch:
+    """Random stretches of what the detector said and the truth, as samples for training (see `synthetic.draw`).
+
+    Half are mirrored, the picture is rolled a little, and the lens told is the true one or the common one. Clips
+    shorter than a stretch are left out.
+    """
+    usable = [clip for clip in clips if clip.track.frame_count >= frames]
+    index = [usable[0].track.names.index(name) for name in LIFTER_KEYPOINTS]
+    positions, scores = np.empty((count, frames, len(index), 2)), np.empty((count, frames, len(index)))
+    joints, up, focal = np.empty((count, frames, BODY_22.joint_count, 3)), np.empty((count, 3)), np.empty(count)
+    for n, choice in enumerate(rng.integers(0, len(usable), count)):
+        clip = usable[choice]
+        start = rng.integers(0, clip.track.frame_count - frames + 1)
+        part = slice(start, start + frames)
+        centre, half = np.array(clip.track.image_size) / 2, max(clip.track.image_size) / 2
+        positions[n] = (clip.track.positions[part][:, index] - centre) / half
+        scores[n] = clip.track.scores[part][:, index]
+        joints[n], up[n], focal[n] = clip.joints[part], clip.up, clip.focal_px / half
+    mirrored = rng.random(count) < 0.5
+    flip = mirror_indices(LIFTER_KEYPOINTS)
+    positions[mirrored] = positions[mirrored][:, :, flip] * [-1, 1]
+    scores[mirrored] = scores[mirrored][:, :, flip]
+    joints[mirrored] = joints[mirrored][:, :, BODY_22.mirror] * [-1, 1, 1]
+    up[mirrored] *= [-1, 1, 1]
+    R = axis_angle_to_matrix(np.array([0.0, 0.0, 1.0]), np.radians(rng.normal(0, 6, count)))
+    positions = np.einsum("nij,nfkj->nfki", R[:, :2, :2], positions)
+    joints = np.einsum("nij,nfkj->nfki", R, joints)
+    up = np.einsum("nij,nj->ni", R, up)
+    told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal)
+    features, R_camera_view = normalize_keypoints(positions, scores, told[:, None], np.zeros(2))
+    view_joints = (joints - joints[:, :, :1]) @ R_camera_view
+    view_up = np.einsum("nfij,ni->nfj", R_camera_view, up)
+    return Batch(features, view_joints.astype(np.float32), view_up.astype(np.float32))
