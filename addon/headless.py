@@ -221,16 +221,11 @@ def _module(package: ModuleType, name: str) -> Any:
 def _leave(code: int) -> None:
     """End the process with an exit code.
 
-    Blender 4.2 as a Python module crashes while shutting down after any glTF export, even that of its start-up scene.
-    All is written by then, so there the process ends without a shutdown.
+    Blender 4.2 as a Python module may crash while it shuts down: one registered operator, or a glTF export of its own
+    start-up scene, is enough. All is written by then, so there the process ends without a shutdown.
     """
     bpy = sys.modules.get("bpy")
-    if (
-        bpy is not None
-        and not bpy.app.binary_path
-        and bpy.app.version < (4, 5)
-        and "io_scene_gltf2.blender.exp" in sys.modules
-    ):
+    if bpy is not None and not bpy.app.binary_path and bpy.app.version < (4, 5):
         shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -34,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.blender)
 
 
+# Blender 4.2 as a module may crash while it shuts down, after as little as registering one operator
+EPILOGUE = """
+import os, sys
+sys.stdout.flush()
+os._exit(0)
+"""
+
 PRELUDE = f"""
 import json, sys
 from pathlib import Path
@@ -94,7 +101,10 @@ class Blender:
     def run(self, code: str, *arguments: object, prelude: str = PRELUDE, timeout: float = 240) -> object:
         """Run code and return what it handed to ``answer``."""
         done = self.python(
-            "-c", f"STAGED = {str(self.staged)!r}\n" + prelude + textwrap.dedent(code), *arguments, timeout=timeout
+            "-c",
+            f"STAGED = {str(self.staged)!r}\n" + prelude + textwrap.dedent(code) + EPILOGUE,
+            *arguments,
+            timeout=timeout,
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]

@@ -45,19 +45,21 @@ def test_it_installs_shows_its_panel_and_leaves_cleanly(blender, extension):
     got = blender.run(
         """
 addons = bpy.context.preferences.addons
-panel = bpy.types.VIDEO_TO_POSE_PT_capture
+PANEL = "VIDEO_TO_POSE_PT_capture"
+panel = getattr(bpy.types, PANEL)
 untold = []
 for kind in (part("properties").VideoToPoseProperties, part("preferences").VideoToPosePreferences):
-    untold += [p.identifier for p in kind.bl_rna.properties if p.identifier not in ("rna_type", "name", "bl_idname") and not p.description]
+    fields = [p for p in kind.bl_rna.properties if p.identifier not in ("rna_type", "name", "bl_idname")]
+    untold += [p.identifier for p in fields if not p.description]
 operators = ("capture", "cancel", "apply_take", "install_engine", "copy_details")
 untold += [name for name in operators if not getattr(bpy.ops.video_to_pose, name).get_rna_type().description]
-inside = {"enabled": NAME in addons, "category": panel.bl_category, "region": [panel.bl_space_type, panel.bl_region_type],
-          "untold": untold, "fields": hasattr(bpy.types.Scene, "video_to_pose"),
+inside = {"enabled": NAME in addons, "category": panel.bl_category,
+          "region": [panel.bl_space_type, panel.bl_region_type], "untold": untold, "fields": hasattr(bpy.types.Scene, "video_to_pose"),
           "folder": str(part("session").user_folder("takes")), "poll": bpy.ops.video_to_pose.capture.poll()}
 bpy.ops.preferences.addon_disable(module=NAME)
-inside["after"] = [hasattr(bpy.types, "VIDEO_TO_POSE_PT_capture"), hasattr(bpy.types.Scene, "video_to_pose"), NAME in addons]
+inside["after"] = [hasattr(bpy.types, PANEL), hasattr(bpy.types.Scene, "video_to_pose"), NAME in addons]
 bpy.ops.preferences.addon_enable(module=NAME)
-inside["again"] = hasattr(bpy.types, "VIDEO_TO_POSE_PT_capture")
+inside["again"] = hasattr(bpy.types, PANEL)
 answer(inside)
 """,
         extension,
@@ -81,7 +83,8 @@ default = properties.capture_settings(fields) == settings.CaptureSettings()
 retarget = properties.retarget_settings(fields) == settings.RetargetSettings()
 fields.height_m, fields.field_of_view, fields.end_s, fields.variant = 1.83, 0.8726646, 4.5, "heavy"
 changed = properties.capture_settings(fields)
-answer([default, retarget, changed.camera.height_m, changed.camera.fov_degrees, changed.video.end_s, changed.detect.variant])
+camera = changed.camera
+answer([default, retarget, camera.height_m, camera.fov_degrees, changed.video.end_s, changed.detect.variant])
 """,
         extension,
         prelude=INSTALL,
@@ -153,7 +156,8 @@ fields.video = sys.argv[2]
 try:
     bpy.ops.video_to_pose.capture()
 except RuntimeError as error:
-    answer([str(error), part("session").State.outcome.code, bpy.ops.video_to_pose.install_engine.poll(), bpy.app.online_access])
+    installable = bpy.ops.video_to_pose.install_engine.poll()
+    answer([str(error), part("session").State.outcome.code, installable, bpy.app.online_access])
 """,
         extension,
         VIDEO,
@@ -177,8 +181,8 @@ heights = []
 for frame in range(1, 151, 10):
     bpy.context.scene.frame_set(frame)
     heights.append(armature.pose.bones["Head"].tail.z)
-answer({"done": list(done), "told": part("session").State.outcome.message, "range": list(armature.animation_data.action.frame_range),
-        "heights": heights, "scene": [bpy.context.scene.render.fps, bpy.context.scene.frame_end]})
+answer({"done": list(done), "told": part("session").State.outcome.message,
+        "range": list(armature.animation_data.action.frame_range), "heights": heights, "scene": [bpy.context.scene.render.fps, bpy.context.scene.frame_end]})
 """,
         extension,
         VIDEO,

@@ -21,8 +21,10 @@ mine = bpy.data.objects[result.armature]
 names = [bone.name for bone in mine.pose.bones]
 heads = posed_heads(mine, range(1, result.frames + 1))
 rest = np.array([(mine.matrix_world @ mine.data.bones[name].head_local)[:] for name in names])
-axes = np.array([np.array(mine.matrix_world.to_3x3().normalized() @ mine.data.bones[name].matrix_local.to_3x3())[:, 1]
-                 for name in names])
+def bone_axes(armature):
+    turn = armature.matrix_world.to_3x3().normalized()
+    return np.array([np.array(turn @ armature.data.bones[name].matrix_local.to_3x3())[:, 1] for name in names])
+axes = bone_axes(mine)
 clear()
 for action in list(bpy.data.actions):
     bpy.data.actions.remove(action)
@@ -35,8 +37,7 @@ first, last = theirs.animation_data.action.frame_range
 count = round(last - first) + 1
 got = posed_heads(theirs, np.arange(count) + first)[:, order]
 their_rest = np.array([(theirs.matrix_world @ theirs.data.bones[name].head_local)[:] for name in names])
-their_axes = np.array([np.array(theirs.matrix_world.to_3x3().normalized() @ theirs.data.bones[name].matrix_local.to_3x3())
-                       [:, 1] for name in names])
+their_axes = bone_axes(theirs)
 answer({"frames": [result.frames, count], "bones": [len(names), len(theirs.data.bones)],
         "posed": float(np.abs(got - heads).max()), "rest": float(np.abs(their_rest - rest).max()),
         "axes": float(np.abs(their_axes - axes).max()),
@@ -141,7 +142,8 @@ clear()
 bpy.ops.import_scene.fbx(filepath=sys.argv[1])
 armature = next(ob for ob in bpy.data.objects if ob.type == "ARMATURE")
 heads = posed_heads(armature, range(1, 151))
-answer({"top": float(heads[..., 2].max()), "low": float(heads[..., 2].min()), "moves": float(np.ptp(heads, axis=0).max())})
+z = heads[..., 2]
+answer({"top": float(z.max()), "low": float(z.min()), "moves": float(np.ptp(heads, axis=0).max())})
 """,
         out,
     )

@@ -7,9 +7,10 @@ import ast
 
 BLOCKED = """
 import importlib.abc, sys
+NAMES = {"scipy", "av", "mediapipe", "onnxruntime", "torch", "platformdirs", "PIL", "tqdm", "cv2"}
 class Blocker(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"scipy", "av", "mediapipe", "onnxruntime", "torch", "platformdirs", "PIL", "tqdm", "cv2"}:
+        if name.split(".")[0] in NAMES:
             raise ModuleNotFoundError(f"{name} is not in Blender", name=name)
         if name == "video_to_pose":
             raise ModuleNotFoundError("the core is a part of the extension, not a module of Blender's", name=name)

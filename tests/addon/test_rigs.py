@@ -67,7 +67,8 @@ def curves(action):
         return list(action.fcurves)
     return [c for layer in action.layers for strip in layer.strips for bag in strip.channelbags for c in bag.fcurves]
 found = curves(armature.animation_data.action)
-steps = [float(np.abs(np.diff([p.co[1] for p in c.keyframe_points])).max()) for c in found if "location" not in c.data_path]
+turns = [c for c in found if "location" not in c.data_path]
+steps = [float(np.abs(np.diff([p.co[1] for p in c.keyframe_points])).max()) for c in turns]
 answer({"worst": worst, "modes": sorted({bone.rotation_mode for bone in armature.pose.bones}),
         "paths": sorted({c.data_path.rsplit(".", 1)[1] for c in found}), "step": max(steps),
         "groups": len({c.group.name for c in found}), "keyed": result.bones,
@@ -222,7 +223,8 @@ second = rigs.apply_take(bpy.context, take, armature, rigs.ApplySettings(name="s
 path = str(Path(sys.argv[1]).with_suffix(".blend"))
 bpy.ops.wm.save_as_mainfile(filepath=path)
 bpy.ops.wm.open_mainfile(filepath=path)
-answer({"actions": sorted(bpy.data.actions.keys()), "playing": bpy.data.objects[first.armature].animation_data.action.name})
+playing = bpy.data.objects[first.armature].animation_data.action.name
+answer({"actions": sorted(bpy.data.actions.keys()), "playing": playing})
 """,
         save_take(frames=5),
     )

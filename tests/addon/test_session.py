@@ -92,7 +92,8 @@ def left():
 
 def outcome():
     o = session.State.outcome
-    return o and {"message": o.message, "hint": o.hint, "code": o.code, "details": o.details, "take": o.take and o.take.name}
+    told = o and {name: getattr(o, name) for name in ("message", "hint", "code", "details")}
+    return told and {**told, "take": o.take and o.take.name}
 """
 
 
@@ -185,7 +186,8 @@ else:
 seconds = time.monotonic() - began
 same = way == "load a file" or snapshot() == before
 answer({"gone": gone(pid), "left": left(), "same": same, "seconds": seconds, "outcome": outcome(),
-        "timer": bpy.app.timers.is_registered(session._tick) and way != "cancel", "running": session.State.capture is not None,
+        "timer": bpy.app.timers.is_registered(session._tick) and way != "cancel",
+        "running": session.State.capture is not None,
         "threads": [t.name for t in __import__("threading").enumerate() if t.name == "video-to-pose"]})
 """,
         stand_in(body),
