@@ -24,9 +24,8 @@ RUNS = 3
 
 def main() -> None:
     video = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "examples" / "wave.mp4"
-    print(
-        f"{video.name}, {platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, {processor()}"
-    )
+    print(f"{video.name}, {platform.platform()}, Python {platform.python_version()}")
+    print(f"{os.cpu_count()} cores, {processor()}")
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for people in (2, 1):
@@ -49,9 +48,9 @@ def main() -> None:
                 working = sum(stages.values()) - stages["load"]
                 share = ", ".join(f"{k} {100 * v / working:.1f} %" for k, v in stages.items() if k != "load")
                 print(
-                    f"--max-people {people}: {result['frames']} frames, {result['frames'] / wall:.1f} frames/s of the whole "
-                    f"process ({wall:.2f} s, loading {stages['load']:.2f} s), {result['frames'] / working:.1f} frames/s "
-                    f"of the stages; {share}"
+                    f"--max-people {people}: {result['frames']} frames, {result['frames'] / wall:.1f} frames/s of the "
+                    f"whole process ({wall:.2f} s, loading {stages['load']:.2f} s), "
+                    f"{result['frames'] / working:.1f} frames/s of the stages; {share}"
                 )
         from importlib import metadata
 

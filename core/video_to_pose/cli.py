@@ -262,11 +262,17 @@ def _doctor(options: Options) -> None:
 def _train(options: Options) -> None:
     _need_torch()
     from .data import synthetic
+    from .data.rendered import detect_clip
     from .training import lifter as training
 
-    settings = training.TrainingSettings(minutes=options.minutes, channels=options.channels, seed=options.seed)
+    settings = training.TrainingSettings(
+        minutes=options.minutes, channels=options.channels, learning_rate=options.learning_rate, seed=options.seed
+    )
+    clips = sorted(Path(options.pairs).glob("*.mp4")) if options.pairs else []
+    pairs = [detect_clip(clip, CaptureSettings()) for clip in clips]
     bank = synthetic.make_bank(Path(options.mocap), Path(options.human), settings.bodies, settings.seed)
-    training.train_on_bank(bank, settings, Path(options.output))
+    start = Path(options.start_from) if options.start_from else None
+    training.train_on_bank(bank, settings, Path(options.output), pairs=pairs, start=start)
 
 
 def _export(options: Options) -> None:
@@ -646,6 +652,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--human", required=True, help="folder of the body")
     sub.add_argument("--minutes", type=float, default=60.0)
     sub.add_argument("--channels", type=int, default=512)
+    sub.add_argument("--learning-rate", type=float, default=1e-3)
+    sub.add_argument("--pairs", metavar="DIR", help="rendered clips; half of every batch is drawn from them")
+    sub.add_argument("--start-from", metavar="CKPT", help="go on from this checkpoint")
     sub.add_argument("--seed", type=int, default=1)
     sub.add_argument("-o", "--output", required=True, help="checkpoint .pt")
     sub = command("export", _export, "write a checkpoint as ONNX")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..data import synthetic
+from ..data import rendered, synthetic
 from ..lift.normalize import LIFTER_KEYPOINTS, feature_count
 from ..nets.anatomy3d import Anatomy3D, clip_lengths
 from ..skeleton import BODY_22
 
-VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.1, 0.2
+VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.3, 0.2
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,38 @@ def mean_bone_lengths(bank: synthetic.Bank) -> Tensor:
     return torch.as_tensor((lengths + lengths[BODY_22.mirror[1:] - 1]) / 2, dtype=torch.float32)
 
 
-def train_on_bank(bank: synthetic.Bank, settings: TrainingSettings, checkpoint: Path) -> Anatomy3D:
-    """Train on endless samples of a bank."""
+def train_on_bank(
+    bank: synthetic.Bank,
+    settings: TrainingSettings,
+    checkpoint: Path,
+    *,
+    pairs: Sequence[rendered.Detected] = (),
+    start: Path | None = None,
+) -> Anatomy3D:
+    """Train on endless samples of a bank.
+
+    Args:
+        bank: synthetic samples are drawn from it.
+        settings: of the run.
+        checkpoint: where the network is kept.
+        pairs: rendered clips as the detector saw them; when there are any, half of every batch is drawn from them.
+        start: checkpoint to go on from.
+    """
     frames = 3 ** (settings.levels + 1) + 1
-    return train(
-        lambda rng: synthetic.draw(bank, settings.batch, frames, rng), mean_bone_lengths(bank), settings, checkpoint
-    )
+
+    def draw(rng: np.random.Generator) -> synthetic.Batch:
+        if not pairs:
+            return synthetic.draw(bank, settings.batch, frames, rng)
+        halves = (
+            synthetic.draw(bank, settings.batch // 2, frames, rng),
+            rendered.draw_pairs(pairs, settings.batch - settings.batch // 2, frames, rng),
+        )
+        return synthetic.Batch(*(np.concatenate([getattr(half, name) for half in halves]) for name in _FIELDS))
+
+    return train(draw, mean_bone_lengths(bank), settings, checkpoint, start)
+
+
+_FIELDS = ("features", "joints", "up")
 
 
 def train(
