@@ -7,26 +7,23 @@ are green. Both 3D views follow the person over a floor with lines every half me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import bones, video
 from .errors import InputError
+from .files import written_whole
 from .pipeline import Progress
 from .rotation import axis_angle_to_matrix, normalize
 from .settings import VideoSettings
 from .types import KeypointTrack, Motion, Take
-
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.video.stream import VideoStream
 
 Picture = NDArray[np.uint8]
 Array = NDArray[np.floating]
@@ -100,10 +97,14 @@ def write_preview(
         )
     report = progress or (lambda _: None)
     count = take.motion.frame_count
-    with closing(pictures(take, video_path)) as drawn, _writer(out_path, take.motion.frame_rate) as writer:
+    with (
+        closing(pictures(take, video_path)) as drawn,
+        written_whole(out_path) as partial,
+        _encoder(partial, take.motion.frame_rate) as write,
+    ):
         report(Progress("preview", 0, count))
         for done, picture in enumerate(drawn, start=1):
-            writer.write(picture)
+            write(picture)
             report(Progress("preview", done, count))
 
 
@@ -433,69 +434,20 @@ def _resized(rgb: Picture, width: int, height: int) -> Picture:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-class _Writer:
-    """One H.264 file, complete or absent."""
+@contextmanager
+def _encoder(path: Path, frame_rate: float) -> Iterator[Callable[[Picture], None]]:
+    """Takes pictures one by one; the H.264 file at `path` is complete when the block ends."""
+    import av
 
-    def __init__(self, path: Path, frame_rate: float) -> None:
-        self.path, self.partial = path, path.with_name(path.name + ".partial")
-        self.rate = Fraction(frame_rate).limit_denominator(1001)
-        self.container: OutputContainer | None = None
-        self.stream: VideoStream | None = None
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream: Any = container.add_stream(codec, rate=Fraction(frame_rate).limit_denominator(1001))
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "superfast", "crf": "22"} if codec == "libx264" else {"qscale": "4"}
 
-    def __enter__(self) -> _Writer:
-        import av
+        def write(picture: Picture) -> None:
+            stream.height, stream.width = picture.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
 
-        try:
-            self.container = av.open(str(self.partial), "w", format="mp4", options={"movflags": "+faststart"})
-        except (OSError, av.FFmpegError) as error:
-            raise self._unwritable(error) from error
-        return self
-
-    def write(self, picture: Picture) -> None:
-        import av
-
-        assert self.container is not None
-        if self.stream is None:
-            codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-            self.stream = self.container.add_stream(codec, rate=self.rate)  # type: ignore[assignment]
-            assert self.stream is not None
-            self.stream.height, self.stream.width = picture.shape[:2]
-            self.stream.pix_fmt = "yuv420p"
-            self.stream.options = {"preset": "superfast", "crf": "22"} if codec == "libx264" else {"qscale": "4"}
-        self._mux(av.VideoFrame.from_ndarray(picture, format="rgb24"))
-
-    def _mux(self, frame: Any) -> None:
-        import av
-
-        assert self.container is not None and self.stream is not None
-        try:
-            self.container.mux(self.stream.encode(frame))
-        except (OSError, av.FFmpegError) as error:
-            raise self._unwritable(error) from error
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        import av
-
-        assert self.container is not None
-        try:
-            if kind is None and self.stream is not None:
-                self._mux(None)
-            self.container.close()
-            if kind is None:
-                self.partial.replace(self.path)
-        except (OSError, av.FFmpegError) as error:
-            if kind is None:
-                raise self._unwritable(error) from error
-        finally:
-            with suppress(OSError):
-                self.partial.unlink(missing_ok=True)
-
-    def _unwritable(self, error: Exception) -> InputError:
-        reason = getattr(error, "strerror", None) or str(error)
-        return InputError(
-            f"{self.path} cannot be written: {reason}.", "Choose a folder you may write to.", "output-unwritable"
-        )
-
-
-def _writer(path: Path, frame_rate: float) -> _Writer:
-    return _Writer(path, frame_rate)
+        yield write
+        container.mux(stream.encode(None))

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from ..types import Camera, KeypointTrack, Motion, Take
 
 FORMAT_VERSION = 1
 _STRETCH_M = 1e-3
+_DAMAGE = (KeyError, ValueError, IndexError, TypeError)  # what fields that are missing or of another kind raise
 
 
 def save(take: Take, path: str | Path) -> None:
@@ -73,7 +75,7 @@ def load(path: str | Path) -> Take:
         with np.load(path, allow_pickle=False) as file:
             fields = {name: file[name] for name in file.files}
         version = int(fields["format_version"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (*_DAMAGE, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise InputError(
             f"{path} is not a Take, or it is damaged.", "Choose an .npz that video-to-pose wrote.", "take-invalid"
         ) from error
@@ -85,7 +87,7 @@ def load(path: str | Path) -> Take:
         )
     try:
         return _take(fields)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path} is a damaged Take: {error}.", "Convert the video again.", "take-invalid") from error
 
 
@@ -143,8 +145,12 @@ def _take(fields: dict[str, Any]) -> Take:
         contacts=fields["contacts"],
     )
     world = bones.compose(skeleton, motion.directions, motion.lengths, motion.root)
-    if world.shape != fields["joints_world"].shape or np.abs(world - fields["joints_world"]).max() > _STRETCH_M:
-        raise ValueError("joints_world are not bone directions times bone lengths")
+    camera = Camera(
+        float(fields["focal_px"]), fields["centre_px"], size, fields["R_world_camera"], fields["camera_position"]
+    )
+    for name, joints in (("joints_world", world), ("joints_camera", camera.to_camera(world))):
+        if not _agree(joints, fields[name]):
+            raise ValueError(f"{name} are not bone directions times bone lengths")
     return Take(
         track=KeypointTrack(
             fields["timestamps"],
@@ -154,12 +160,14 @@ def _take(fields: dict[str, Any]) -> Take:
             size,
         ),
         motion=motion,
-        camera=Camera(
-            float(fields["focal_px"]), fields["centre_px"], size, fields["R_world_camera"], fields["camera_position"]
-        ),
+        camera=camera,
         provenance=json.loads(str(fields["provenance"])),
         extra={name: value for name, value in fields.items() if name not in _KNOWN},
     )
+
+
+def _agree(joints: np.ndarray, stored: np.ndarray) -> bool:
+    return joints.shape == stored.shape and bool(np.all(np.abs(joints - stored) <= _STRETCH_M))
 
 
 def _strings(values: np.ndarray) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ _GROUNDING_HZ = 0.7
 _ANCHOR_HZ = 0.15
 _SHORTEST_S = 0.1
 _STAYS = 1.3  # times the thresholds, for what is planted already
+_OF_WALK = 0.4  # of the body's speed: a planted foot never seems faster
 _SLIDE_HZ = 7.0
 _STILL_M_S, _STEP_S, _SOLE_NOISE_M = 0.5, 2.0, 0.04
 _UP_PRIOR = 0.1  # tangent of about six degrees: how far the lifter's up is usually off
@@ -70,7 +71,8 @@ def contact_joints(skeleton: Skeleton) -> dict[str, str]:
 def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSettings) -> NDArray[np.bool_]:
     """(F, C) true where a sole is low and slow for at least a tenth of a second.
 
-    What is planted stays so until it is clearly higher or faster than the thresholds.
+    What is planted stays so until it is clearly higher or faster than the thresholds. Who goes fast is seen less
+    steadily, but swings the feet faster still: the speed threshold is at least two fifths of the body's speed.
 
     Args:
         heights: (F, C) above the floor, metres.
@@ -81,7 +83,9 @@ def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSe
     if len(places) < 2:
         return heights < settings.contact_height_m
     speed = np.linalg.norm(np.gradient(smooth(places, rate, 5.0), axis=0), axis=-1) * rate
-    low, slow = heights / settings.contact_height_m, speed / settings.contact_speed_m_s
+    body = np.linalg.norm(np.gradient(smooth(places[..., :2].mean(axis=1), rate, 0.5), axis=0), axis=-1) * rate
+    slowness = np.maximum(settings.contact_speed_m_s, _OF_WALK * body)[:, None]
+    low, slow = heights / settings.contact_height_m, speed / slowness
     along_time = np.array([[0, 1, 0]] * 3)
     planted = binary_propagation((low < 1) & (slow < 1), along_time, (low < _STAYS) & (slow < _STAYS))
     lasting = np.ones((max(1, round(_SHORTEST_S * rate)), 1), dtype=bool)
