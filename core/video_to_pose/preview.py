@@ -446,7 +446,8 @@ def _encoder(path: Path, frame_rate: float) -> Iterator[Callable[[Picture], None
         stream.options = {"preset": "superfast", "crf": "22"} if codec == "libx264" else {"qscale": "4"}
 
         def write(picture: Picture) -> None:
-            stream.height, stream.width = picture.shape[:2]
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = picture.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
 
         yield write
