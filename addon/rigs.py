@@ -190,21 +190,28 @@ def write_keys(
     co = np.empty((count, 2), dtype=np.float32)
     co[:, 0] = frames
     linear = np.full(count, _interpolation("LINEAR"), dtype=np.int32)
-    for m, b in enumerate(animation.bones):
-        bone = armature.pose.bones[names[b]]
-        values = [(rotation_path(bone.rotation_mode), rotation_values(animation.rotations[:, m], bone.rotation_mode))]
-        if b in animation.located:
-            values.insert(0, ("location", _locations(bone.bone, animation, b)))
-        for path, channels in values:
-            for c in range(channels.shape[1]):
-                curve = _ensure_curve(action, armature, bone, path, c)
-                co[:, 1] = channels[:, c]
-                points = curve.keyframe_points
-                points.clear()
-                points.add(count)
-                points.foreach_set("co", co.ravel())
-                points.foreach_set("interpolation", linear)
-                curve.update()
+    bones = [armature.pose.bones[names[b]] for b in animation.bones]
+    for mode in sorted({bone.rotation_mode for bone in bones}):
+        alike = [m for m, bone in enumerate(bones) if bone.rotation_mode == mode]
+        rotations = rotation_values(animation.rotations[:, alike], mode)
+        for column, m in enumerate(alike):
+            b, bone = animation.bones[m], bones[m]
+            values = [(rotation_path(mode), rotations[:, column])]
+            if b in animation.located:
+                values.insert(0, ("location", _locations(bone.bone, animation, b)))
+            for path, channels in values:
+                for c in range(channels.shape[1]):
+                    co[:, 1] = channels[:, c]
+                    _write_curve(_ensure_curve(action, armature, bone, path, c), co, linear)
+
+
+def _write_curve(curve: bpy.types.FCurve, co: NDArray[np.float32], interpolation: NDArray[np.int32]) -> None:
+    points = curve.keyframe_points
+    points.clear()
+    points.add(len(co))
+    points.foreach_set("co", co.ravel())
+    points.foreach_set("interpolation", interpolation)
+    curve.update()
 
 
 def _locations(bone: bpy.types.Bone, animation: RigAnimation, b: int) -> Floats:

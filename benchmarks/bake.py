@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long keys take to write into Blender: 60 bones over 1,800 frames, as `addon/rigs.py` writes them.
+
+python benchmarks/bake.py                       (a Python in which bpy is installed)
+python benchmarks/bake.py --with-keyframe-insert   (also the way most add-ons take, on a tenth of the frames)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import build_addon  # noqa: E402
+
+PACKAGE = "video_to_pose_extension"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bones", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=1800)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--with-keyframe-insert", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        build_addon.stage(Path(folder) / PACKAGE)
+        sys.path.insert(0, folder)
+        figures = measure(options.bones, options.frames, options.repeats, options.with_keyframe_insert)
+    print(json.dumps(figures, indent=1), flush=True)
+    os._exit(0)  # Blender 4.2 as a module may crash while it shuts down
+
+
+def measure(bone_count: int, frame_count: int, repeats: int, with_insert: bool) -> dict[str, object]:
+    """Seconds for each rotation mode (the best of some), and how exactly the keys read back."""
+    import bpy
+    from video_to_pose_extension import rigs
+    from video_to_pose_extension.core.video_to_pose.rotation import make_continuous, normalize
+    from video_to_pose_extension.core.video_to_pose.types import Rig, RigAnimation
+
+    rest = np.tile(np.eye(4), (bone_count, 1, 1))
+    rest[:, 1, 3] = np.arange(bone_count)
+    names = tuple(f"Bone.{b:03d}" for b in range(bone_count))
+    rig = Rig(names, tuple(range(-1, bone_count - 1)), rest, np.ones(bone_count))
+    with rigs._new_armature(bpy.context, rig, "Bench") as armature:
+        pass
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(frame_count, bone_count, 4)) * 0.02, axis=0)
+    rotations = make_continuous(normalize(walk + np.array([1.0, 0, 0, 0])))
+    times = np.arange(frame_count) / 30
+    animation = RigAnimation(
+        rig, times, tuple(range(bone_count)), rotations, (0,), np.zeros((frame_count, 1, 3), np.float32)
+    )
+    frames = 1.0 + np.arange(frame_count)
+    seconds: dict[str, float] = {}
+    for mode in ("QUATERNION", "XYZ", "AXIS_ANGLE"):
+        for bone in armature.pose.bones:
+            bone.rotation_mode = mode
+        runs = []
+        for _ in range(repeats):
+            began = time.perf_counter()
+            with rigs._new_action(armature, "Bench") as action:
+                rigs.write_keys(action, armature, animation, frames)
+            runs.append(time.perf_counter() - began)
+        seconds[mode.lower()] = round(min(runs), 4)
+        if mode == "QUATERNION":
+            error = read_back_error(armature, animation)
+    figures: dict[str, object] = {
+        "blender": bpy.app.version_string,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "bones": bone_count,
+        "frames": frame_count,
+        "keys": bone_count * frame_count * 4 + frame_count * 3,
+        "seconds, best of runs": seconds,
+        "largest read-back error": error,
+    }
+    if with_insert:
+        figures["seconds by keyframe_insert"] = round(
+            by_keyframe_insert(armature, animation, frame_count // 10) * 10, 1
+        )
+    return figures
+
+
+def read_back_error(armature, animation) -> float:
+    """Largest difference between a key in the action and the value that was to be written."""
+    action = armature.animation_data.action
+    if hasattr(action, "fcurves"):
+        curves = list(action.fcurves)
+    else:
+        curves = [
+            c for layer in action.layers for strip in layer.strips for bag in strip.channelbags for c in bag.fcurves
+        ]
+    worst = 0.0
+    for curve in curves:
+        if not curve.data_path.endswith("rotation_quaternion"):
+            continue
+        bone = animation.rig.names.index(curve.data_path.split('"')[1])
+        co = np.empty(len(curve.keyframe_points) * 2, dtype=np.float32)
+        curve.keyframe_points.foreach_get("co", co)
+        worst = max(worst, float(np.abs(co[1::2] - animation.rotations[:, bone, curve.array_index]).max()))
+    return worst
+
+
+def by_keyframe_insert(armature, animation, frame_count: int) -> float:
+    """Seconds for one `keyframe_insert` a bone and frame."""
+    for bone in armature.pose.bones:
+        bone.rotation_mode = "QUATERNION"
+    armature.animation_data_clear()
+    began = time.perf_counter()
+    for f in range(frame_count):
+        for b, bone in enumerate(armature.pose.bones):
+            bone.rotation_quaternion = animation.rotations[f, b]
+            bone.keyframe_insert("rotation_quaternion", frame=f + 1)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
