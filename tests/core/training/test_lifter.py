@@ -92,7 +92,7 @@ def test_the_exported_file_is_the_trained_network_and_says_how_it_was_made(check
     with torch.no_grad():
         want = training.load_checkpoint(checkpoint)[0](torch.as_tensor(features))
     for a, b in zip(got, want, strict=True):
-        assert np.allclose(a, b, atol=1e-4)
+        assert np.allclose(a, b, atol=2e-3)
     assert lifter.receptive_field == 9
     assert lifter.metadata["licence"] == "CC0-1.0"
     assert json.loads(lifter.metadata["training_settings"])["channels"] == 32
