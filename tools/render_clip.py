@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,9 +23,10 @@ from numpy.typing import ArrayLike, NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.rasterizer import Look, Scene, random_look
+from tools.rasterizer import Scene
+from tools.wardrobe import Look, random_look
 from video_to_pose.data import body as bodies
-from video_to_pose.data import mocap
+from video_to_pose.data import mocap, synthetic
 from video_to_pose.rotation import axis_angle_to_matrix, normalize
 from video_to_pose.skeleton import BODY_22
 from video_to_pose.types import Camera
@@ -72,24 +74,29 @@ def look_at(
 
 
 def pose(body: bodies.Body, shot: Shot) -> bodies.Posed:
-    """The body in every frame of the shot."""
+    """The body in every frame of the shot, on the floor."""
     frames = np.round((shot.start_s + shot.times) * shot.motion.frame_rate).astype(int)
     whole = bodies.pose(body, shot.motion, scales=shot.scales)  # the floor is found over the whole clip
-    return bodies.Posed(whole.rotations[frames], whole.positions[frames], whole.scales)
+    posed = bodies.Posed(whole.rotations[frames], whole.positions[frames].copy(), whole.scales)
+    # captured floors are uneven by centimetres, which shows as floating; more than that is a jump or a seat
+    gap = np.percentile(bodies.skin(body, posed, body.sole)[..., 2].min(axis=1), 20)
+    if abs(gap) < 0.04:
+        posed.positions[..., 2] -= gap
+    return posed
 
 
 def pictures(body: bodies.Body, shot: Shot, posed: bodies.Posed) -> Iterable[NDArray[np.uint8]]:
     """(H, W, 3) pictures of every frame."""
-    scene = Scene(body, shot.look, shot.camera.image_size)
+    reach = posed.positions[..., :2]
+    scene = Scene(body, shot.look, shot.camera.image_size, [reach.min(axis=(0, 1)), reach.max(axis=(0, 1))])
     try:
         for f in range(len(posed.positions)):
-            one = bodies.Posed(posed.rotations[f : f + 1], posed.positions[f : f + 1], posed.scales)
-            yield scene.draw(bodies.skin(body, one)[0], shot.camera)
+            yield scene.draw(posed, f, shot.camera)
     finally:
         scene.close()
 
 
-def truth(body: bodies.Body, shot: Shot, posed: bodies.Posed, seed: int) -> dict[str, ArrayLike]:
+def truth(body: bodies.Body, shot: Shot, posed: bodies.Posed, seed: int) -> dict[str, Any]:
     """Fields of the truth file."""
     camera = shot.camera
     joints, landmarks = bodies.joints(body, posed), bodies.landmarks(body, posed)
@@ -130,6 +137,19 @@ def write(body: bodies.Body, shot: Shot, out: Path, seed: int, crf: int = 23) ->
     partial.replace(out.with_suffix(".npz"))
 
 
+def front_camera(
+    body: bodies.Body, shot: Shot, distance: float, azimuth_degrees: float, height: float, fov: float, roll: float
+) -> Camera:
+    """A camera that looks at the middle of where the person moves, by azimuth from their front at the shot's start."""
+    joints = bodies.joints(body, pose(body, shot))
+    low, high = joints.min(axis=(0, 1)), joints.max(axis=(0, 1))
+    left = (joints[0, BODY_22.index("left_hip")] - joints[0, BODY_22.index("right_hip")])[:2]
+    front = np.arctan2(-left[0], left[1]) + np.radians(azimuth_degrees)
+    middle = (low + high)[:2] / 2
+    position = np.array([*(middle + distance * np.array([np.cos(front), np.sin(front)])), height])
+    return look_at(position, [*middle, 0.5 * (high[2] + 0.05)], shot.camera.image_size, fov, roll)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mocap", type=Path, required=True, help="folder of BVH files")
@@ -138,34 +158,35 @@ def main() -> None:
     parser.add_argument("--start", type=float, default=0.0, help="seconds")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--fps", type=float, default=30.0)
-    parser.add_argument("--size", default="1280x720", help="WIDTHxHEIGHT in pixels")
+    parser.add_argument("--size", default="1280x720", help="WIDTHxHEIGHT in pixels, both even")
     parser.add_argument("--fov", type=float, default=50.0, help="degrees along the longer side")
     parser.add_argument("--distance", type=float, default=4.2, help="metres from the person")
     parser.add_argument("--azimuth", type=float, default=25.0, help="degrees from the person's front to their left")
     parser.add_argument("--height", type=float, default=1.5, help="camera height in metres")
     parser.add_argument("--roll", type=float, default=0.0, help="degrees")
-    parser.add_argument("--seed", type=int, default=0, help="0: the plain look; else a random one")
+    parser.add_argument("--camera", help="X,Y,Z in the world, metres, instead of distance, azimuth and height")
+    parser.add_argument("--look-at", default="0,0,0.9", help="X,Y,Z the camera of --camera looks at")
+    parser.add_argument("--seed", type=int, default=0, help="0: the plain look and body; else random ones")
     parser.add_argument("--crf", type=int, default=23, help="H.264 quality, lower is better")
     parser.add_argument("--out", type=Path, required=True, help="an .mp4; the truth goes beside it")
     args = parser.parse_args()
     width, height = (int(value) for value in args.size.split("x"))
     body = bodies.load_body(args.human)
-    motion = mocap.load(args.mocap / f"{args.clip}.bvh")
-    shot = Shot(motion, args.start, args.seconds, args.fps, look_at([0, -3, 1], [0, 0, 1], (width, height), args.fov))
-    joints = bodies.joints(body, pose(body, shot))
-    middle = (joints[..., :2].min(axis=(0, 1)) + joints[..., :2].max(axis=(0, 1))) / 2
-    left = (joints[0, BODY_22.index("left_hip")] - joints[0, BODY_22.index("right_hip")])[:2]
-    front = np.arctan2(-left[0], left[1]) + np.radians(args.azimuth)
-    aim = np.array([*middle, 0.52 * joints[..., 2].max()])
-    position = np.array([*(middle + args.distance * np.array([np.cos(front), np.sin(front)])), args.height])
+    position = [float(value) for value in (args.camera or "0,-4,1.5").split(",")]
+    target = [float(value) for value in args.look_at.split(",")]
+    rng = np.random.default_rng(args.seed)
     shot = Shot(
-        motion,
-        args.start,
-        args.seconds,
-        args.fps,
-        look_at(position, aim, (width, height), args.fov, args.roll),
-        random_look(np.random.default_rng(args.seed)) if args.seed else Look(),
+        motion=mocap.load(args.mocap / f"{args.clip}.bvh"),
+        start_s=args.start,
+        seconds=args.seconds,
+        frame_rate=args.fps,
+        camera=look_at(position, target, (width, height), args.fov, args.roll),
+        look=random_look(rng) if args.seed else Look(),
+        scales=synthetic.random_proportions(rng) if args.seed else {},
     )
+    if not args.camera:
+        camera = front_camera(body, shot, args.distance, args.azimuth, args.height, args.fov, args.roll)
+        shot = replace(shot, camera=camera)
     write(body, shot, args.out, args.seed, args.crf)
     print(f"{args.out} ({args.out.stat().st_size / 1e6:.2f} MB, {len(shot.times)} frames) and its truth")
 

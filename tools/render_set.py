@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.rasterizer import random_look
 from tools.render_clip import Shot, look_at, pose, write
+from tools.wardrobe import random_look
 from video_to_pose.data import body as bodies
 from video_to_pose.data import mocap, synthetic
 
@@ -38,17 +39,20 @@ def random_shot(
     camera = look_at([0, -3, 1], [0, 0, 1], size, fov)
     shot = Shot(motion, start, seconds, fps, camera, random_look(rng), scales)
     joints = bodies.joints(body, pose(body, shot))
-    low, high = joints.min(axis=(0, 1)), joints.max(axis=(0, 1))
-    middle, extent = (low + high) / 2, max(high[2] - low[2], 0.7 * np.linalg.norm((high - low)[:2])) + 0.2
-    azimuth, pitch = rng.uniform(0, 2 * np.pi), np.radians(np.clip(rng.normal(-8, 9), -32, 12))
-    fill = rng.uniform(0.55, 0.95) if rng.random() < 0.8 else rng.uniform(0.95, 1.4)
-    distance = max(camera.focal_px * extent / (fill * size[1]), 1.2)
+    low, high = joints.min(axis=(0, 1)) - 0.1, joints.max(axis=(0, 1)) + 0.1
+    middle = (low + high) / 2
+    azimuth, pitch = rng.uniform(0, 2 * np.pi), np.radians(np.clip(rng.normal(-8, 9), -30, 15))
     away = np.array([np.cos(azimuth) * np.cos(pitch), np.sin(azimuth) * np.cos(pitch), -np.sin(pitch)])
+    aside = np.abs([-np.sin(azimuth), np.cos(azimuth)]) @ (high - low)[:2]
+    # share of the picture the motion takes; over 1 cuts it off
+    fill = rng.uniform(0.55, 0.95) if rng.random() < 0.8 else rng.uniform(0.95, 1.4)
+    distance = camera.focal_px * max((high[2] - low[2]) / size[1], aside / size[0]) / fill
+    nearest = np.abs(away[:2]) @ (high - low)[:2] / 2
+    distance = max(distance + 0.5 * nearest, 1.2)
     position = middle + distance * away
     position[2] = max(position[2], 0.15)
-    aim = middle + rng.normal(0, 0.06, 3) * distance / 3
-    shot_camera = look_at(position, aim, size, fov, float(rng.normal(0, 3)))
-    return Shot(motion, start, seconds, fps, shot_camera, shot.look, scales)
+    aim = middle + rng.normal(0, 0.02, 3) * distance
+    return replace(shot, camera=look_at(position, aim, size, fov, float(rng.normal(0, 3))))
 
 
 def main() -> None:
