@@ -9,8 +9,8 @@ from scipy.ndimage import (
     binary_closing,
     binary_opening,
     binary_propagation,
+    grey_opening,
     maximum_filter1d,
-    minimum_filter1d,
     uniform_filter1d,
 )
 
@@ -150,7 +150,7 @@ def floor_line(heights: Array, places: Array, rate: float, flat: bool) -> Array:
     if not flat or len(heights) < 2:
         return np.full(len(heights), level)
     width = max(1, round(_FLOOR_WINDOW_S * rate))
-    envelope = minimum_filter1d(smooth(lowest, rate, 4.0), width, mode="nearest")
+    envelope = grey_opening(smooth(lowest, rate, 4.0), width, mode="nearest")
     path = places[..., :2].mean(axis=1)
     low = lowest <= np.percentile(lowest, 30)
     away = np.linalg.norm(path - np.median(path[low], axis=0), axis=-1)

@@ -104,7 +104,7 @@ def _unit(vectors: NDArray[np.floating], fallback: NDArray[np.floating]) -> NDAr
 
 def _blur(values: NDArray[np.floating], sigma: float, weights: ArrayLike | None) -> NDArray[np.floating]:
     """Gaussian average over axis 0, sigma in frames."""
-    reach = min(len(values) - 1, int(4 * sigma) + 1)
+    reach = int(4 * sigma) + 1
     around = [(reach, reach)] + [(0, 0)] * (values.ndim - 1)
     padded = np.pad(values, around, mode="reflect", reflect_type="odd")
     if weights is None:
