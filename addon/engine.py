@@ -183,7 +183,7 @@ class Worker:
         self._process.stdout.close()
         self._stderr.close()
         if not isinstance(message, protocol.Result):
-            for path in (self._job.take, self._job.take.with_name(self._job.take.name + ".partial")):
+            for path in (self._job.take, self._job.take.with_name(f"{self._job.take.stem}.partial{self._job.take.suffix}")):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
@@ -281,7 +281,14 @@ class Installation:
 
     def __init__(self, environment: Path, requirements: Path = REQUIREMENTS, python: Path | None = None) -> None:
         self._environment = environment
-        pip = [environment_python(environment), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        pip: list[str | Path] = [
+            environment_python(environment),
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+        ]
         self._steps: list[tuple[str, Sequence[str | Path]]] = [
             ("Making an environment", [python or Path(sys.executable), "-m", "venv", "--clear", environment]),
             ("Installing packages", [*pip, "--progress-bar", "off", "--only-binary", ":all:", "-r", requirements]),
@@ -366,7 +373,9 @@ def _environment() -> dict[str, str]:
 
 
 def _no_window() -> int:
-    return subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    if sys.platform == "win32":
+        return subprocess.CREATE_NO_WINDOW
+    return 0
 
 
 def _and(names: Sequence[str]) -> str:

@@ -77,7 +77,8 @@ def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside the target and move into place."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        path.parent.joinpath(partial.name).touch()  # exporters tell a missing permission as a RuntimeError of theirs
+        partial.touch()  # exporters tell a missing permission as a RuntimeError of theirs
+        partial.unlink()  # and Blender keeps a copy of a file that it writes over
         write(partial)
         partial.replace(path)
     except OSError as error:

@@ -140,6 +140,8 @@ class CopyDetailsOperator(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         outcome = session.State.outcome
+        if outcome is None:
+            return {"CANCELLED"}
         context.window_manager.clipboard = f"{outcome.message}\n{outcome.hint}\n[{outcome.code}]\n{outcome.details}"
         self.report({"INFO"}, "Details copied.")
         return {"FINISHED"}

@@ -110,7 +110,8 @@ def _draw_text(layout: bpy.types.UILayout, text: str, icon: str, characters: int
 def _characters(context: bpy.types.Context) -> int:
     """About how many characters fit beside an icon; labels do not wrap by themselves."""
     width = context.region.width if context.region is not None else 300
-    return max(20, int(width / (7.0 * context.preferences.system.ui_scale)) - 6)
+    scale = context.preferences.system.ui_scale or 1.0  # 0 while there is no window
+    return max(20, int(width / (7.0 * scale)) - 6)
 
 
 _CLASSES = (CapturePanel, OptionsPanel)

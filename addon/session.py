@@ -136,9 +136,16 @@ def start(
             advance(wait_s=0.2)
     finally:
         stop()
-    outcome: Outcome | None = State.outcome
+    _raise_failure()
+
+
+def _raise_failure() -> None:
+    outcome = State.outcome
     if outcome is not None and outcome.code:
-        raise VideoToPoseError(outcome.message, outcome.hint, outcome.code)
+        error = VideoToPoseError(outcome.message, outcome.hint, outcome.code)
+        if outcome.details:
+            error.add_note(outcome.details)
+        raise error
 
 
 def cancel() -> None:

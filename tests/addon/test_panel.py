@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel draws in every state, with fields, buttons and icons that Blender has.
+
+Without a window there is no layout; one that checks every call against Blender's own definitions takes its place.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+LAYOUT = """
+from types import SimpleNamespace
+from video_to_pose_extension import panel
+
+class Layout:
+    known = bpy.types.UILayout.bl_rna
+    def __init__(self, told=None):
+        self.__dict__["told"] = [] if told is None else told
+    def __setattr__(self, name, value):
+        assert name in self.known.properties, name
+    def __getattr__(self, name):
+        parameters = self.known.functions[name].parameters
+        def call(*arguments, **options):
+            for key, value in options.items():
+                assert key in parameters.keys() + ["align", "heading"], f"{name}({key})"
+                if key == "icon":
+                    assert value in parameters["icon"].enum_items, value
+            if name == "prop":
+                owner, field = arguments[:2]
+                assert field in owner.bl_rna.properties, field
+                self.told.append("field " + field)
+            elif name == "operator":
+                group, _, button = arguments[0].partition(".")
+                kind = getattr(getattr(bpy.ops, group), button).get_rna_type()
+                self.told.append("button " + (options.get("text") or kind.name))
+                class Properties:
+                    def __setattr__(_, field, value):
+                        assert field in kind.properties, field
+                return Properties()
+            elif name in ("label", "progress"):
+                self.told.append(f"{name} " + options.get("text", ""))
+            return Layout(self.told)
+        return call
+
+def draw(kind):
+    layout = Layout()
+    kind.draw(SimpleNamespace(layout=layout, engine_python="", bl_rna=getattr(kind, "bl_rna", None)), bpy.context)
+    return layout.told
+
+def running(**state):
+    return session.Capture(None, Path("t.npz"), None, "Scene", rigs.ApplySettings(), **state)
+
+addon.register()
+fields = bpy.context.scene.video_to_pose
+State = session.State
+"""
+
+STATES = {
+    "at first": ("", ["field video", "field target", "button Capture"], ["field armature", "button Cancel"]),
+    "for my armature": ("fields.target = 'EXISTING'", ["field armature", "button Capture"], []),
+    "while it runs": (
+        "State.capture = running(stage='Looking for the person, frame 3 of 9', done=0.33)",
+        ["progress Looking for the person, frame 3 of 9", "button Cancel"],
+        ["button Capture"],
+    ),
+    "while it starts": ("State.capture = running()", ["progress Starting the engine", "button Cancel"], []),
+    "after success": (
+        "State.outcome = session.Outcome('150 frames on Hero.', warnings=['Check 1 s.'], take=Path('t.npz'))",
+        ["label 150 frames on Hero.", "label Check 1 s.", "button Put on the Chosen Armature", "button Capture"],
+        ["button Copy Details", "button Install Engine"],
+    ),
+    "after a mistake": (
+        "State.outcome = session.Outcome('Nobody is there.', 'Film the whole body.', 'no-person')",
+        ["label Nobody is there.", "label Film the whole body.", "button Capture"],
+        ["button Copy Details", "button Install Engine"],
+    ),
+    "after a fault": (
+        "State.outcome = session.Outcome('It broke.', 'Report it.', 'fault', 'Traceback')",
+        ["label It broke.", "button Copy Details"],
+        [],
+    ),
+    "without an engine": (
+        "State.outcome = session.Outcome('No engine.', 'Install it.', 'engine-missing')",
+        ["label No engine.", "button Install Engine", "button Preferences"],
+        [],
+    ),
+    "while the engine is installed": (
+        "State.installation = SimpleNamespace(label='Installing packages', close=lambda: None)",
+        ["progress Installing packages…", "button Cancel"],
+        ["button Capture"],
+    ),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_panel_shows_what_one_can_do_now(blender, state):
+    change, there, absent = STATES[state]
+    told = blender.run(LAYOUT + change + "\nanswer(draw(panel.CapturePanel))")
+    assert [item for item in there if item not in told] == [], told
+    assert [item for item in absent if item in told] == [], told
+
+
+def test_options_and_preferences_draw(blender):
+    got = blender.run(
+        LAYOUT
+        + """
+options = draw(panel.OptionsPanel)
+layout = Layout()
+chosen = SimpleNamespace(layout=layout, bl_rna=preferences.VideoToPosePreferences.bl_rna)
+preferences.VideoToPosePreferences.draw(chosen, bpy.context)
+shown = {item.removeprefix("field ") for item in options + draw(panel.CapturePanel)} | {"armature"}
+every = {p.identifier for p in fields.bl_rna.properties} - {"rna_type", "name"}
+answer([sorted(every - shown), layout.told])
+"""
+    )
+    assert got[0] == []  # every field can be reached
+    assert "field engine_python" in got[1] and "button Install Engine" in got[1]
+
+
+def test_long_sentences_are_broken_into_lines(blender):
+    told = blender.run(
+        LAYOUT
+        + """
+State.outcome = session.Outcome("word " * 60, "", "fault")
+answer([item for item in draw(panel.CapturePanel) if item.startswith("label")])
+"""
+    )
+    assert len(told) > 3 and max(map(len, told)) < 60
