@@ -54,8 +54,8 @@ def solve(
     focal, centre = intrinsics(track.image_size, camera)
     rate = float((track.frame_count - 1) / np.ptp(track.timestamps)) if track.frame_count > 1 else 30.0
 
-    seen = pose.confidence.any(axis=1)
-    directions = bridge(rigid_parts(skeleton, pose.directions), seen)
+    seen = np.any(pose.confidence > 0, axis=1, keepdims=True)
+    directions = bridge(rigid_parts(skeleton, pose.directions), seen[:, 0])
     directions = smooth_directions(directions, rate, settings.smoothing_cutoff_hz, pose.confidence[:, 1:])
     directions = rigid_parts(skeleton, directions)
     root_camera = root_path(
@@ -78,7 +78,7 @@ def solve(
     floor = ground.floor_line(*feet(directions, root), rate, settings.flat_floor)
     root = root - floor[:, None] * [0.0, 0.0, 1.0]
     heights, places = feet(directions, root)
-    contacts = ground.find_contacts(heights, places, rate, settings) & seen[:, None]
+    contacts = ground.find_contacts(heights, places, rate, settings) & seen
     root = ground.ground(root, heights, contacts, rate)
     root = ground.unsink(root, feet(directions, root)[0], rate)
     root = ground.anchor(root, feet(directions, root)[1], contacts, rate)

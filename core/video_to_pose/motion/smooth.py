@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d, median_filter
+from scipy.ndimage import correlate1d, median_filter
 
 from ..rotation import normalize
 
@@ -19,7 +19,7 @@ def gaussian_sigma_s(cutoff_hz: float) -> float:
 
 
 def smooth(values: ArrayLike, rate: float, cutoff_hz: float, weights: ArrayLike | None = None) -> NDArray[np.floating]:
-    """Weighted Gaussian average over time (axis 0), without lag; the ends go on as they came (odd reflection).
+    """Weighted Gaussian smoothing over time (axis 0), without lag; straight lines stay straight to their ends.
 
     Args:
         values: (F, ...) finite.
@@ -103,12 +103,24 @@ def _unit(vectors: NDArray[np.floating], fallback: NDArray[np.floating]) -> NDAr
 
 
 def _blur(values: NDArray[np.floating], sigma: float, weights: ArrayLike | None) -> NDArray[np.floating]:
-    """Gaussian average over axis 0, sigma in frames."""
+    """Value at each frame of the straight line fitted to what is around it, by Gaussian weights (sigma in frames).
+
+    With even weights, away from the ends, that is the Gaussian average; at the ends and beside gaps the line knows the
+    trend, where an average would be drawn to one side.
+    """
+    flat = values.reshape(len(values), -1)
+    weight = np.ones_like(flat)
+    if weights is not None:
+        weight = np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape).reshape(flat.shape) + 1e-6
     reach = int(4 * sigma) + 1
-    around = [(reach, reach)] + [(0, 0)] * (values.ndim - 1)
-    padded = np.pad(values, around, mode="reflect", reflect_type="odd")
-    if weights is None:
-        return gaussian_filter1d(padded, sigma, axis=0, mode="nearest")[reach:-reach]
-    weight = np.pad(np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape) + 1e-6, around, mode="reflect")
-    total = gaussian_filter1d(weight, sigma, axis=0, mode="nearest")
-    return (gaussian_filter1d(padded * weight, sigma, axis=0, mode="nearest") / total)[reach:-reach]
+    offset = np.arange(-reach, reach + 1) / sigma
+    kernel = np.exp(-(offset**2) / 2)
+
+    def moment(data: NDArray[np.floating], power: int) -> NDArray[np.floating]:
+        return correlate1d(data, kernel * offset**power, axis=0, mode="constant")
+
+    s0, s1, s2 = (moment(weight, power) for power in (0, 1, 2))
+    t0, t1 = (moment(weight * flat, power) for power in (0, 1))
+    spread = s0 * s2 - s1**2
+    line = (s2 * t0 - s1 * t1) / np.maximum(spread, 1e-300)
+    return np.where(spread > 1e-9 * s0**2, line, t0 / s0).reshape(values.shape)
