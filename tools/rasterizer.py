@@ -232,7 +232,9 @@ class Scene:
         rows = []
         for bone, radius, strength in (("LeftToeBase", 0.13, 0.5), ("RightToeBase", 0.13, 0.5), ("Hips", 0.45, 0.35)):
             x, y, z = heads[index(bone)]
-            rows.append([x, y, radius + 0.3 * max(z, 0), strength * np.exp(-max(z - 0.05, 0) / 0.8)])
+            rows.append(
+                [x, y, radius + 0.3 * max(z, 0), self.look.contact * strength * np.exp(-max(z - 0.05, 0) / 0.8)]
+            )
         return np.array(rows)
 
 

@@ -42,6 +42,8 @@ class Look:
         pattern: shirt: 0 plain, 1 stripes, 2 checks, 3 one band, 4 a round print.
         light: direction in which sunlight travels, world axes, unit length.
         sun, ambient: brightness of sun and sky.
+        warmth: how yellow the sun is, against white.
+        contact: how much of the sky's light feet and hips take from the floor near them, 1 as in life.
         room: inside four walls instead of outside.
         turn: angle of tiles and walls about the vertical, radians.
         place_seed: chooses houses or trees, clouds, windows, pictures.
@@ -71,6 +73,7 @@ class Look:
     sun: float = 1.15
     ambient: float = 0.48
     warmth: float = 0.06
+    contact: float = 1.0
     room: bool = True
     floor_kind: int = PLANKS
     floor: tuple[Colour, Colour] = ((0.70, 0.55, 0.40), (0.62, 0.46, 0.32))
