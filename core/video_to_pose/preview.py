@@ -188,7 +188,7 @@ def _sheet(layout: _Layout) -> Picture:
     for columns, title in (
         (layout.video, "Video and keypoints"),
         (layout.camera, "3D, from the camera"),
-        (layout.side, "3D, from its left"),
+        (layout.side, "3D, from the side"),
     ):
         pen.text((columns.start + 10, _STRIP // 2), title, fill=_TEXT, font=_font(15), anchor="lm")
     left = layout.camera.start + 10
