@@ -39,7 +39,8 @@ def find_python(chosen: str, environment: Path | None) -> Path:
     """The Python that runs the engine: the chosen one, the installed environment's, or Blender's own.
 
     Args:
-        chosen: path from the preferences or the command line; empty lets us look.
+        chosen: path from the preferences or the command line, a program or a virtual environment's folder; empty
+            lets us look.
         environment: folder of the installed engine, which may not exist.
 
     Raises:
@@ -47,6 +48,8 @@ def find_python(chosen: str, environment: Path | None) -> Path:
     """
     if chosen:
         python = Path(chosen).expanduser()
+        if python.is_dir():
+            python = environment_python(python)
         missing = missing_packages(python)
         if missing:
             raise SetupError(
@@ -161,6 +164,11 @@ class Worker:
             self._finish(protocol.Cancelled())
         return messages
 
+    @property
+    def cancelling(self) -> bool:
+        """Whether the worker was asked to stop."""
+        return self._cancel_at is not None
+
     def cancel(self) -> None:
         """Ask the worker to stop; `poll` brings `Cancelled`, at the latest after the grace period."""
         if self._cancel_at is None and self.final is None:
@@ -183,7 +191,10 @@ class Worker:
         self._process.stdout.close()
         self._stderr.close()
         if not isinstance(message, protocol.Result):
-            for path in (self._job.take, self._job.take.with_name(f"{self._job.take.stem}.partial{self._job.take.suffix}")):
+            for path in (
+                self._job.take,
+                self._job.take.with_name(f"{self._job.take.stem}.partial{self._job.take.suffix}"),
+            ):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import bpy
 from mathutils import Matrix
 
 from .channels import rotation_path
-from .core.video_to_pose.errors import InputError
+from .core.video_to_pose.files import written_whole
 
 
 def write_fbx(context: bpy.types.Context, armature: bpy.types.Object, path: Path) -> None:
@@ -20,22 +20,20 @@ def write_fbx(context: bpy.types.Context, armature: bpy.types.Object, path: Path
     Raises:
         InputError: the target cannot be written.
     """
-    with _only_selected(context, armature), _rest_before_first_frame(context.scene, armature):
-        _write_whole(
-            path,
-            lambda partial: bpy.ops.export_scene.fbx(
-                filepath=str(partial),
-                use_selection=True,
-                object_types={"ARMATURE", "MESH"},
-                add_leaf_bones=False,
-                bake_anim=True,
-                bake_anim_use_all_bones=True,
-                bake_anim_use_nla_strips=False,
-                bake_anim_use_all_actions=False,
-                bake_anim_force_startend_keying=True,
-                bake_anim_step=1.0,
-                bake_anim_simplify_factor=0.0,
-            ),
+    rest = _rest_before_first_frame(context.scene, armature)
+    with _whole(path) as partial, _only_selected(context, armature), rest:
+        bpy.ops.export_scene.fbx(
+            filepath=partial,
+            use_selection=True,
+            object_types={"ARMATURE", "MESH"},
+            add_leaf_bones=False,
+            bake_anim=True,
+            bake_anim_use_all_bones=True,
+            bake_anim_use_nla_strips=False,
+            bake_anim_use_all_actions=False,
+            bake_anim_force_startend_keying=True,
+            bake_anim_step=1.0,
+            bake_anim_simplify_factor=0.0,
         )
 
 
@@ -45,20 +43,17 @@ def write_glb(context: bpy.types.Context, armature: bpy.types.Object, path: Path
     Raises:
         InputError: the target cannot be written.
     """
-    with _only_selected(context, armature):
-        _write_whole(
-            path,
-            lambda partial: bpy.ops.export_scene.gltf(
-                filepath=str(partial),
-                export_format="GLB",
-                use_selection=True,
-                export_animations=True,
-                export_animation_mode="ACTIVE_ACTIONS",
-                export_force_sampling=True,
-                export_frame_range=True,
-                export_optimize_animation_size=False,
-                export_def_bones=False,
-            ),
+    with _whole(path) as partial, _only_selected(context, armature):
+        bpy.ops.export_scene.gltf(
+            filepath=partial,
+            export_format="GLB",
+            use_selection=True,
+            export_animations=True,
+            export_animation_mode="ACTIVE_ACTIONS",
+            export_force_sampling=True,
+            export_frame_range=True,
+            export_optimize_animation_size=False,
+            export_def_bones=False,
         )
 
 
@@ -68,25 +63,16 @@ def write_blend(path: Path) -> None:
     Raises:
         InputError: the target cannot be written.
     """
-    _write_whole(
-        path, lambda partial: bpy.ops.wm.save_as_mainfile(filepath=str(partial), copy=True, check_existing=False)
-    )
+    with _whole(path) as partial:
+        bpy.ops.wm.save_as_mainfile(filepath=partial, copy=True, check_existing=False)
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the target and move into place."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        partial.touch()  # exporters tell a missing permission as a RuntimeError of theirs
-        partial.unlink()  # and Blender keeps a copy of a file that it writes over
-        write(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+@contextmanager
+def _whole(path: Path) -> Iterator[str]:
+    """A file beside the target for an exporter to fill; moved into place when it ends well."""
+    with written_whole(path) as partial:
+        partial.touch()  # exporters tell a missing permission as a RuntimeError of their own
+        yield str(partial)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -233,5 +234,16 @@ def _leave(code: int) -> None:
     sys.exit(code)
 
 
+def _run_script() -> int:
+    """`main` at the top of a process: Blender would print a fault of ours and then exit as if all were well."""
+    try:
+        return main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:])
+    except Exception as error:
+        traceback.print_exc()
+        print(f"error: It stopped at a fault: {type(error).__name__}: {error}", file=sys.stderr)
+        print("hint: This is a fault of the program: please report it with the text above.", file=sys.stderr)
+        return 1
+
+
 if __name__ == "__main__":
-    _leave(main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]))
+    _leave(_run_script())

@@ -299,7 +299,7 @@ def _scene_matched(scene: bpy.types.Scene, animation: RigAnimation, start: int) 
 def _new_armature(context: bpy.types.Context, rig: Rig, name: str) -> Iterator[bpy.types.Object]:
     """A new armature object, selected and active; on an error it goes, and mode and selection come back."""
     layer = context.view_layer
-    active, selected = layer.objects.active, list(context.selected_objects)
+    active, selected = layer.objects.active, list(layer.objects.selected)
     mode = active.mode if active is not None else "OBJECT"
     data = bpy.data.armatures.new(name)
     armature = bpy.data.objects.new(name, data)
@@ -308,8 +308,8 @@ def _new_armature(context: bpy.types.Context, rig: Rig, name: str) -> Iterator[b
             bpy.ops.object.mode_set(mode="OBJECT")
         _link_visibly(context, armature)
         for other in selected:
-            other.select_set(False)
-        armature.select_set(True)
+            other.select_set(False, view_layer=layer)
+        armature.select_set(True, view_layer=layer)
         layer.objects.active = armature
         armature.scale = (1.0 / context.scene.unit_settings.scale_length,) * 3
         bpy.ops.object.mode_set(mode="EDIT")
@@ -323,7 +323,7 @@ def _new_armature(context: bpy.types.Context, rig: Rig, name: str) -> Iterator[b
         bpy.data.objects.remove(armature)
         bpy.data.armatures.remove(data)
         for other in selected:
-            other.select_set(True)
+            other.select_set(True, view_layer=layer)
         layer.objects.active = active
         if active is not None and mode != active.mode:
             bpy.ops.object.mode_set(mode=mode)
@@ -332,11 +332,13 @@ def _new_armature(context: bpy.types.Context, rig: Rig, name: str) -> Iterator[b
 
 def _link_visibly(context: bpy.types.Context, armature: bpy.types.Object) -> None:
     """Put an object where the user works, or into the scene's own collection when that one is hidden."""
-    context.collection.objects.link(armature)
-    if armature.name in context.view_layer.objects and armature.visible_get(view_layer=context.view_layer):
+    layer = context.view_layer
+    chosen = layer.active_layer_collection.collection
+    chosen.objects.link(armature)
+    if armature.name in layer.objects and armature.visible_get(view_layer=layer):
         return
-    if context.collection != context.scene.collection:
-        context.collection.objects.unlink(armature)
+    if chosen != context.scene.collection:
+        chosen.objects.unlink(armature)
         context.scene.collection.objects.link(armature)
 
 

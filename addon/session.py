@@ -81,7 +81,7 @@ class Capture:
 
     def note(self, message: protocol.Message) -> None:
         """Take in what the worker says."""
-        if isinstance(message, protocol.Progress):
+        if isinstance(message, protocol.Progress) and not self.worker.cancelling:
             stage = _STAGES.get(message.stage, message.stage.capitalize())
             self.done = min(message.done / message.total, 1.0) if message.total else None
             frames = f", frame {message.done} of {message.total}" if message.stage == "detect" and message.total else ""
@@ -223,15 +223,21 @@ def _apply(capture: Capture) -> rigs.Result:
 
 @contextlib.contextmanager
 def _in_scene(scene: bpy.types.Scene) -> Iterator[None]:
-    """A window's context that shows the scene: timers run without one."""
+    """A window's context that shows the scene: timers run without a window, and operators follow what one shows."""
     windows = [window for manager in bpy.data.window_managers for window in manager.windows]
     window = next((window for window in windows if window.scene == scene), windows[0] if windows else None)
     if window is None:
         yield
         return
-    layer = window.view_layer if window.scene == scene else scene.view_layers[0]
-    with bpy.context.temp_override(window=window, scene=scene, view_layer=layer):
-        yield
+    shown = window.scene
+    try:
+        if shown != scene:
+            window.scene = scene
+        with bpy.context.temp_override(window=window):
+            yield
+    finally:
+        if shown != scene:
+            window.scene = shown
 
 
 def told(result: rigs.Result) -> str:

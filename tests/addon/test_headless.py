@@ -129,6 +129,33 @@ def test_what_a_person_can_mend_is_one_sentence_and_a_hint(blender, save_take, a
     assert not list((blender.home / "tmp").glob("video_to_pose_*"))
 
 
+def test_a_single_frame_is_enough(blender, save_take, tmp_path):
+    done = blender.python(HEADLESS, "--take", save_take(frames=1), "--fbx", tmp_path / "out.fbx")
+    assert done.returncode == 0 and "1 frames" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind here")
+def test_a_folder_that_may_not_be_written_is_told(blender, save_take, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    done = blender.python(HEADLESS, "--take", save_take(frames=3), "--fbx", locked / "out.fbx")
+    assert done.returncode == 2 and "cannot be written" in done.stderr and "hint: " in done.stderr
+
+
+def test_a_target_that_is_a_folder_is_told_and_nothing_is_left(blender, save_take, tmp_path):
+    target = tmp_path / "out.fbx"
+    target.mkdir()
+    done = blender.python(HEADLESS, "--take", save_take(frames=3), "--fbx", target)
+    assert done.returncode == 2 and "cannot be written" in done.stderr and "hint: " in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.fbx", "sample take.npz"]
+
+
+def test_a_fault_of_ours_is_exit_code_1_with_its_traceback(blender, save_take, tmp_path):
+    code = f"import runpy, sys; sys.modules['tomllib'] = None; runpy.run_path({str(HEADLESS)!r}, run_name='__main__')"
+    done = blender.python("-c", code, "--take", save_take(frames=3))
+    assert done.returncode == 1 and "Traceback" in done.stderr and "error: It stopped at a fault" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not ENGINE or not VIDEO.is_file(), reason="VIDEO_TO_POSE_ENGINE_PYTHON is not set")
 def test_a_real_video_becomes_an_animation(blender, tmp_path):

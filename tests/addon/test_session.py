@@ -251,6 +251,33 @@ answer({"outcome": outcome(), "left": left()})
     assert got["outcome"]["take"] == "my clip.npz" and got["left"] == ["user/takes/my clip.npz"]
 
 
+@pytest.mark.parametrize("target", ["new", "mine"])
+def test_a_capture_lands_in_the_scene_that_asked_though_another_is_shown(
+    blender, stand_in, tmp_path, save_take, target
+):
+    got = blender.run(
+        START
+        + """
+asked = bpy.context.scene
+armature = None
+if sys.argv[4] == "mine":
+    made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="mine"))
+    armature = bpy.data.objects[made.armature]
+start_with_window(armature=armature)
+other = bpy.data.scenes.new("Other")
+bpy.context.window.scene = other
+until(lambda: session.State.capture is None)
+answer({"code": outcome()["code"], "there": sum(ob.type == "ARMATURE" for ob in asked.objects),
+        "here": len(other.objects), "shown": bpy.context.scene.name, "action": "my clip" in bpy.data.actions})
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        target,
+    )
+    assert got == {"code": "", "there": 1, "here": 0, "shown": "Other", "action": True}
+
+
 def test_a_rig_that_cannot_be_mapped_is_told_before_the_work_begins(blender, stand_in, tmp_path):
     got = blender.run(
         START
