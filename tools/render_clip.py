@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -122,19 +123,22 @@ def truth(body: bodies.Body, shot: Shot, posed: bodies.Posed, seed: int) -> dict
 def write(body: bodies.Body, shot: Shot, out: Path, seed: int, crf: int = 23) -> None:
     """Write the clip and its truth; the truth comes last, so a pair that is there is whole."""
     posed = pose(body, shot)
-    partial = out.with_suffix(".partial.mp4")
-    with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=round(shot.frame_rate))
-        stream.width, stream.height = shot.camera.image_size
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "medium"}
-        for picture in pictures(body, shot, posed):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
-        container.mux(stream.encode())
-    partial.replace(out)
-    partial = out.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **truth(body, shot, posed, seed))
-    partial.replace(out.with_suffix(".npz"))
+    video, facts = out.with_suffix(".partial.mp4"), out.with_suffix(".partial.npz")
+    try:
+        with av.open(str(video), "w", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream("libx264", rate=Fraction(shot.frame_rate).limit_denominator(1001))
+            stream.width, stream.height = shot.camera.image_size
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"crf": str(crf), "preset": "medium"}
+            for picture in pictures(body, shot, posed):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+            container.mux(stream.encode())
+        np.savez_compressed(facts, **truth(body, shot, posed, seed))
+        video.replace(out)
+        facts.replace(out.with_suffix(".npz"))
+    finally:
+        video.unlink(missing_ok=True)
+        facts.unlink(missing_ok=True)
 
 
 def front_camera(
@@ -171,12 +175,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="an .mp4; the truth goes beside it")
     args = parser.parse_args()
     width, height = (int(value) for value in args.size.split("x"))
+    source = args.mocap / f"{args.clip}.bvh"
+    if width % 2 or height % 2:
+        parser.error(f"--size {args.size}: H.264 needs even width and height")
+    if not source.exists():
+        parser.error(f"there is no {source}")
+    motion = mocap.load(source)
+    if args.start >= (motion.frame_count - 2) / motion.frame_rate:
+        parser.error(f"--start {args.start:g} s: {args.clip} lasts {motion.frame_count / motion.frame_rate:.1f} s")
     body = bodies.load_body(args.human)
     position = [float(value) for value in (args.camera or "0,-4,1.5").split(",")]
     target = [float(value) for value in args.look_at.split(",")]
     rng = np.random.default_rng(args.seed)
     shot = Shot(
-        motion=mocap.load(args.mocap / f"{args.clip}.bvh"),
+        motion=motion,
         start_s=args.start,
         seconds=args.seconds,
         frame_rate=args.fps,

@@ -107,6 +107,16 @@ class TestWriting:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "a.npz"]
         check_pair(tmp_path / "a.mp4", frames=2, size=SIZE)
 
+    def test_leaves_nothing_when_stopped_halfway(self, body, shot, tmp_path, monkeypatch):
+        def stopped(*_):
+            yield np.zeros((*SIZE[::-1], 3), dtype=np.uint8)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(render_clip, "pictures", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            render_clip.write(body, shot, tmp_path / "a.mp4", seed=3)
+        assert list(tmp_path.iterdir()) == []
+
     def test_seeds_choose_shots_that_show_the_person(self, body):
         paths = sorted((SHARED / "data" / "mocap" / "test").glob("14_3*.bvh"))
         shots = [
