@@ -92,7 +92,8 @@ def test_angles_do_not_wrap(tmp_path):
 def test_any_channel_order_tabs_and_line_ends_are_read(tmp_path):
     text = (
         "HIERARCHY\r\nROOT A b\r\n{\r\n\tOFFSET 0 0 0\r\n\tCHANNELS 6 Xrotation Yrotation Zrotation Zposition "
-        "Yposition Xposition\r\n\tJOINT B\r\n\t{\r\n\t\tOFFSET 0 2 0\r\n\t\tCHANNELS 3 Yrotation Zrotation Xrotation\r\n"
+        "Yposition Xposition\r\n\tJOINT B\r\n\t{\r\n\t\tOFFSET 0 2 0\r\n"
+        "\t\tCHANNELS 3 Yrotation Zrotation Xrotation\r\n"
         "\t\tEnd Site\r\n\t\t{\r\n\t\t\tOFFSET 0 1 0\r\n\t\t}\r\n\t}\r\n}\r\n"
         "MOTION\r\nFrames:\t1\r\nFrame Time:\t0.04\r\n90 0 0 3 2 1 0 90 0\r\n"
     )
