@@ -19,8 +19,6 @@ sys.meta_path.insert(0, Blocker())
 
 
 def test_the_add_on_needs_numpy_alone(blender, save_take):
-    from conftest import PRELUDE
-
     got = blender.run(
         """
 addon.register()
@@ -30,7 +28,7 @@ addon.unregister()
 answer(sorted(name for name in sys.modules if name.split(".")[0] == "video_to_pose"))
 """,
         save_take(frames=4),
-        prelude=BLOCKED + PRELUDE,
+        prelude=BLOCKED + blender.prelude,
     )
     assert got == []
 
