@@ -72,6 +72,7 @@ def _whole(path: Path) -> Iterator[str]:
     """A file beside the target for an exporter to fill; moved into place when it ends well."""
     with written_whole(path) as partial:
         partial.touch()  # exporters tell a missing permission as a RuntimeError of their own
+        partial.unlink()  # and Blender keeps a .blend1 of a file that it writes over
         yield str(partial)
 
 

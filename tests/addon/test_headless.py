@@ -75,6 +75,7 @@ def test_glb_and_blend_are_written_and_play(blender, save_take, tmp_path):
     take, glb, blend = save_take(), tmp_path / "out.glb", tmp_path / "out.blend"
     done = blender.python(HEADLESS, "--take", take, "--glb", glb, "--blend", blend)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.blend", "out.glb"]  # and no backup or part
     got = blender.run(EXPECTED + "bpy.ops.import_scene.gltf(filepath=sys.argv[2])\n" + COMPARED, take, glb)
     assert got["frames"][0] == got["frames"][1] and got["posed"] < 5e-3, got
     got = blender.run(EXPECTED + "bpy.ops.wm.open_mainfile(filepath=sys.argv[2])\n" + COMPARED, take, blend)
