@@ -136,6 +136,8 @@ class Worker:
         except OSError as error:
             self._stderr.close()
             raise _not_python(python) from error
+        assert self._process.stdin is not None and self._process.stdout is not None  # they are pipes
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._reader = threading.Thread(target=self._read, name="video-to-pose", daemon=True)
         self._reader.start()
         self._send(protocol.encode_job(job))
@@ -183,12 +185,12 @@ class Worker:
     def _finish(self, message: protocol.Final) -> None:
         self.final = message
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=GRACE_S if isinstance(message, protocol.Result | protocol.Failed) else 0.5)
         _end(self._process)
         self._reader.join(timeout=GRACE_S)
-        self._process.stdout.close()
+        self._stdout.close()
         self._stderr.close()
         if not isinstance(message, protocol.Result):
             for path in (
@@ -200,11 +202,11 @@ class Worker:
 
     def _send(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a worker that has ended says why on its way out
-            self._process.stdin.write(line.encode("ascii"))
-            self._process.stdin.flush()
+            self._stdin.write(line.encode("ascii"))
+            self._stdin.flush()
 
     def _read(self) -> None:
-        for line in self._process.stdout:
+        for line in self._stdout:
             self._queue.put(line)
         self._queue.put(None)
 

@@ -132,11 +132,15 @@ def start(
         bpy.app.timers.register(_tick, first_interval=_TICK_S)
         return
     try:
-        while State.capture is not None:
+        while _capturing():
             advance(wait_s=0.2)
     finally:
         stop()
     _raise_failure()
+
+
+def _capturing() -> bool:
+    return State.capture is not None
 
 
 def _raise_failure() -> None:
