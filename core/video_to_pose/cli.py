@@ -366,6 +366,7 @@ def _through_blender(take: Any, out: Path, options: Options) -> None:
         saved = Path(folder) / "take.npz"
         take_format.save(take, saved)
         command += ["--take", str(saved), f"--{out.suffix.lower()[1:]}", str(out.resolve())]
+        command += ["--root-motion", options.root_motion, "--scale", options.scale]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
