@@ -43,7 +43,7 @@ LIFTERS = {
     for entry in (
         LifterEntry(
             "anatomy3d",
-            "Anatomy3D, first cut: 81 frames, body with feet and hands",
+            "Anatomy3D, first cut: 27 frames, body with feet and hands",
             "anatomy3d.onnx",
             "GPL-3.0-or-later",
         ),

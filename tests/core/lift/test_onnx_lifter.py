@@ -85,7 +85,7 @@ def test_gaps_are_bridged_and_keep_no_confidence(lifter):
 def test_the_file_says_how_it_was_made(lifter):
     for key in ("skeleton", "receptive_field", "normalization", "training_commit", "training_settings", "licence"):
         assert lifter.metadata[key]
-    assert lifter.receptive_field == 81
+    assert lifter.receptive_field == 27
 
 
 def test_an_unknown_lifter_is_named_with_the_known_ones():
