@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import zipfile
 from pathlib import Path
@@ -39,6 +40,19 @@ def test_equal_sources_make_equal_bytes(extension, tmp_path):
     with zipfile.ZipFile(extension) as archive:
         assert archive.testzip() is None and "blender_manifest.toml" in archive.namelist()
     assert extension.stat().st_size < 30e6
+
+
+def test_blender_s_own_validator_accepts_the_zip_and_would_not_accept_any(blender, extension, tmp_path):
+    module = Path(importlib.util.find_spec("bpy").origin).parent  # not imported: this process stays free of it
+    validator = next(module.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+    done = blender.python(validator, "validate", extension)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(extension) as archive:
+        manifest = archive.read("blender_manifest.toml").decode("utf-8")
+    (tmp_path / "broken").mkdir()
+    broken = tmp_path / "broken" / "blender_manifest.toml"
+    broken.write_text(manifest.replace("blender_version_min", "blender_version_wished"), encoding="utf-8")
+    assert blender.python(validator, "validate", broken.parent).returncode != 0
 
 
 def test_it_installs_shows_its_panel_and_leaves_cleanly(blender, extension):
