@@ -113,12 +113,13 @@ class Worker:
     Args:
         python: interpreter with the engine's packages.
         job: what it is to do.
+        online: whether it may fetch a model that is not there yet.
 
     Raises:
         SetupError: it cannot be started.
     """
 
-    def __init__(self, python: Path, job: protocol.Job) -> None:
+    def __init__(self, python: Path, job: protocol.Job, online: bool = True) -> None:
         self._job = job
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _finish)
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -130,7 +131,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env=_environment(),
+                env=_environment() | ({} if online else {"VIDEO_TO_POSE_OFFLINE": "1"}),
                 creationflags=_no_window(),
             )
         except OSError as error:

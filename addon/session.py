@@ -122,7 +122,7 @@ def start(
     job = protocol.Job(video, settings, takes / f".{uuid.uuid4().hex}.npz")
     State.outcome = None
     State.capture = Capture(
-        worker=engine.Worker(python, job),
+        worker=engine.Worker(python, job, online=bpy.app.online_access),
         take=takes / f"{rigs.clip_name(video)}.npz",
         target=armature.session_uid if armature is not None else None,
         scene=context.scene.name,

@@ -27,6 +27,8 @@ from .errors import InputError, SetupError
 Report = Callable[[str], None]
 
 FOLDER_VARIABLE = "VIDEO_TO_POSE_WEIGHTS"
+OFFLINE_VARIABLE = "VIDEO_TO_POSE_OFFLINE"
+"""Set to anything, it forbids fetching: Blender sets it for the worker while its Online Access is off."""
 _LIFTERS = Path(__file__).parent / "lift" / "weights"
 _TIMEOUT_S = 20.0
 
@@ -222,6 +224,12 @@ def fetch(name: str, report: Report | None = None) -> Path:
     if entry.kind == "lifter":
         raise SetupError(
             f"The model file {path} is damaged.", "Install video-to-pose again: it holds this file.", "weights-damaged"
+        )
+    if os.environ.get(OFFLINE_VARIABLE):
+        raise SetupError(
+            f"The model {entry.label} is not here yet, and going online is not allowed.",
+            f"Allow it once (in Blender: Preferences, System, Allow Online Access), or save {entry.url} as {path}.",
+            "weights-offline",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

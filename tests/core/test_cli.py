@@ -208,7 +208,10 @@ def test_an_ending_that_cannot_be_written(capsys, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
 def test_ctrl_c_halfway_leaves_nothing(detector_model, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "core"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "video_to_pose", "convert", str(EXAMPLE), "-o", str(tmp_path / "a.bvh"), "--json"]
+    # a shell's background jobs, and all they start, ignore SIGINT: a person's terminal does not
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from video_to_pose.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "convert", str(EXAMPLE), "-o", str(tmp_path / "a.bvh"), "--json"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert child.stdout is not None
     for line in child.stdout:

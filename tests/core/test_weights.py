@@ -127,6 +127,14 @@ def test_offline_the_hint_says_how_to_do_it_by_hand(small, folder, monkeypatch):
     assert len(said) == 4  # each source tried, each failure
 
 
+def test_where_going_online_is_not_allowed_nothing_is_fetched(small, folder, monkeypatch):
+    monkeypatch.setenv(weights.OFFLINE_VARIABLE, "1")
+    with pytest.raises(SetupError, match="not allowed") as caught:
+        weights.fetch("small")
+    assert caught.value.code == "weights-offline"
+    assert not folder.exists() or not list(folder.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_said_so(small, folder):
     folder.write_text("a file is in the way")
     with pytest.raises(SetupError) as caught:
