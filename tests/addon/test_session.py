@@ -62,7 +62,7 @@ def start(armature=None, apply=rigs.ApplySettings(name="my clip")):
 def start_with_window(**options):
     '''As with a window: `start` returns at once and a timer calls `advance`.'''
     class Windowed:
-    online_access = True
+        online_access = True
         background = False
         timers = bpy.app.timers
     class Bpy:
