@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -34,6 +35,8 @@ Options = argparse.Namespace
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv")
 BLENDER_ENDINGS = (".fbx", ".blend", ".glb")
+WRITTEN = (".bvh", ".npz", *BLENDER_ENDINGS)
+DEFAULT_MODEL = "mediapipe-pose-full"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,17 +44,34 @@ def main(arguments: list[str] | None = None) -> int:
     _speak_utf8()
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-    except VideoToPoseError as error:
-        if options.debug:
-            traceback.print_exc()
-        return _fail(options, error)
+        error = _attempt(lambda: options.run(options), options)
     except KeyboardInterrupt:
-        return _fail(options, Cancelled("Stopped; nothing was written."))
+        error = Cancelled("Stopped; nothing half-written is left.")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return _fail(options, error) if error else 0
+
+
+def _attempt(job: Callable[[], None], options: Options) -> VideoToPoseError | None:
+    """Do a job and say in words what went wrong. A fault of ours is told like an error; --debug shows all of it."""
+    try:
+        job()
+    except BrokenPipeError:
+        raise
+    except VideoToPoseError as error:
+        told = error
+    except Exception as error:
+        told = VideoToPoseError(
+            f"The program stopped at a fault of its own: {type(error).__name__}: {error}.",
+            "Look at `video-to-pose doctor`; if all is well there, report what --debug prints.",
+        )
+        told.__cause__ = error
+    else:
+        return None
+    if options.debug:
+        traceback.print_exception(told)
+    return told
 
 
 def _speak_utf8() -> None:
@@ -77,43 +97,42 @@ def _say_json(value: dict[str, Any]) -> None:
 
 
 def _convert(options: Options) -> None:
-    from . import pipeline
-    from .formats import take as take_format
+    from . import pipeline, video
 
+    source, settings = Path(options.video), capture_settings(options)
     outputs = [Path(out) for out in options.output]
-    allowed = (".bvh", ".npz", *BLENDER_ENDINGS)
-    _check_outputs(outputs, allowed)
-    preview = Path(options.preview) if options.preview else None
-    if preview:
-        _check_outputs([preview], (".mp4",))
+    previews = [Path(options.preview)] if options.preview else []
+    _check_endings(outputs, WRITTEN)
+    _check_endings(previews, (".mp4",))
+    _check_places([*outputs, *previews], [source])
     if any(out.suffix.lower() in BLENDER_ENDINGS for out in outputs):
         _blender_command(options.blender)
+    video.probe(source)  # a missing or broken video is told before a model is fetched
+    _fetch_model(settings, options)
     with _Bar(options) as bar:
-        take = pipeline.capture(Path(options.video), capture_settings(options), bar.update)
+        take = pipeline.capture(source, settings, bar.update)
+    seconds = dict(take.provenance["seconds"])
+    began = time.perf_counter()
     for out in outputs:
-        if out.suffix.lower() == ".npz":
-            take_format.save(take, out)
-        elif out.suffix.lower() == ".bvh":
-            _write_bvh(take, out, options)
-        else:
-            _through_blender(take, out, options)
-    if preview:
-        from .preview import write_preview
-
-        with _Bar(options) as bar:
-            write_preview(take, Path(options.video), preview, bar.update)
-        outputs.append(preview)
-    _tell_result(options, take, outputs)
+        _write(take, out, options)
+    seconds["write"] = time.perf_counter() - began
+    for out in previews:
+        _write_preview(take, source, out, options)
+    _tell_result(options, take, [*outputs, *previews], seconds)
 
 
 def _detect(options: Options) -> None:
     from . import pipeline, video
     from .formats import keypoints
 
-    out = Path(options.output)
-    _check_outputs([out], (".npz",))
+    out, settings = Path(options.output), capture_settings(options)
+    _check_endings([out], (".npz",))
+    _check_places([out], [Path(options.video)])
+    info = video.probe(options.video)
+    _fetch_model(settings, options)
     with _Bar(options) as bar:
-        track = pipeline.find_keypoints(video.probe(options.video), capture_settings(options), bar.update, {})
+        track = pipeline.find_keypoints(info, settings, bar.update, {})
+    _make_folder(out)
     keypoints.save(track, out)
     _tell(options, f"{out}: {track.frame_count} frames of {len(track.names)} keypoints", {"outputs": [str(out)]})
 
@@ -121,16 +140,14 @@ def _detect(options: Options) -> None:
 def _lift(options: Options) -> None:
     from . import lift, pipeline
     from .formats import keypoints
-    from .formats import take as take_format
 
-    out = Path(options.output)
-    _check_outputs([out], (".npz", ".bvh"))
-    settings = capture_settings(options)
+    out, settings = Path(options.output), capture_settings(options)
+    _check_endings([out], WRITTEN)
+    _check_places([out], [Path(options.keypoints)])
+    if out.suffix.lower() in BLENDER_ENDINGS:
+        _blender_command(options.blender)
     take = pipeline.lift_and_solve(keypoints.load(options.keypoints), lift.load(settings.lift), settings)
-    if out.suffix.lower() == ".bvh":
-        _write_bvh(take, out, options)
-    else:
-        take_format.save(take, out)
+    _write(take, out, options)
     _tell_result(options, take, [out])
 
 
@@ -138,64 +155,62 @@ def _retarget(options: Options) -> None:
     from .formats import take as take_format
 
     out = Path(options.output)
-    _check_outputs([out], (".bvh", *BLENDER_ENDINGS))
+    _check_endings([out], (".bvh", *BLENDER_ENDINGS))
+    _check_places([out], [Path(options.take)])
     take = take_format.load(options.take)
-    if out.suffix.lower() == ".bvh":
-        _write_bvh(take, out, options)
-    else:
-        _through_blender(take, out, options)
+    _write(take, out, options)
     _tell_result(options, take, [out])
 
 
 def _preview(options: Options) -> None:
     from .formats import take as take_format
-    from .preview import write_preview
 
-    out = Path(options.output)
-    _check_outputs([out], (".mp4",))
+    out, source = Path(options.output), Path(options.video)
+    _check_endings([out], (".mp4",))
+    _check_places([out], [source, Path(options.take)])
     take = take_format.load(options.take)
-    with _Bar(options) as bar:
-        write_preview(take, Path(options.video), out, bar.update)
+    _write_preview(take, source, out, options)
     _tell_result(options, take, [out])
 
 
 def _batch(options: Options) -> None:
     from . import pipeline
-    from .formats import take as take_format
+    from .files import written_whole
 
-    folder, out = Path(options.folder), Path(options.output)
+    folder, out, settings = Path(options.folder), Path(options.output), capture_settings(options)
+    endings = [f".{ending.strip().lower().lstrip('.')}" for ending in options.formats.split(",")]
+    _check_endings([Path(f"--formats {ending}") for ending in endings], WRITTEN)
     if not folder.is_dir():
         raise InputError(f"The folder {folder} does not exist.", "Give a folder with videos.", "folder-missing")
     videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
+    pipeline.check_settings(settings)
     if not videos:
         raise InputError(f"There is no video in {folder}.", f"Endings read: {' '.join(VIDEO_ENDINGS)}.", "folder-empty")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{out} cannot be made: {error.strerror}.", "Choose another folder.", "output-unwritable"
-        ) from error
-    report = []
+    _check_places([out / "report.json"], [])
+    if set(endings) & set(BLENDER_ENDINGS):
+        _blender_command(options.blender)
+    _fetch_model(settings, options)
+    stems = [path.stem for path in videos]
+    report: list[dict[str, Any]] = []
     for path in videos:
-        line: dict[str, Any] = {"video": str(path)}
-        try:
+        name = path.stem if stems.count(path.stem) == 1 else path.name  # a.mp4 and a.mov stay apart
+        line: dict[str, Any] = {"video": str(path), "outputs": []}
+
+        def convert(path: Path = path, name: str = name, line: dict[str, Any] = line) -> None:
             with _Bar(options, path.name) as bar:
-                take = pipeline.capture(path, capture_settings(options), bar.update)
-            for ending in options.formats.split(","):
-                target = out / f"{path.stem}.{ending}"
-                if ending == "npz":
-                    take_format.save(take, target)
-                else:
-                    _write_bvh(take, target, options)
-                line.setdefault("outputs", []).append(str(target))
-            line |= pipeline.describe(take)
-        except Cancelled:
-            raise
-        except VideoToPoseError as error:
+                take = pipeline.capture(path, settings, bar.update)
+            for ending in endings:
+                _write(take, out / f"{name}{ending}", options)
+                line["outputs"].append(str(out / f"{name}{ending}"))
+            line.update(pipeline.describe(take))
+
+        if error := _attempt(convert, options):
             line |= {"error": error.message, "hint": error.hint, "code": error.code}
         report.append(line)
         _tell(options, f"{path.name}: {line.get('error', 'done')}", line)
-    (out / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+        _make_folder(out / "report.json")
+        with written_whole(out / "report.json") as partial:
+            partial.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
     failed = sum("error" in line for line in report)
     if failed:
         raise InputError(f"{failed} of {len(report)} videos failed.", f"See {out / 'report.json'}.", "batch-partial")
@@ -226,23 +241,27 @@ def _weights(options: Options) -> None:
 
     if options.action == "list":
         for status in weights.list_weights():
-            where = str(status.path) if status.path else "not fetched"
-            if options.json:
-                _say_json({"name": status.entry.name, "kind": status.entry.kind, "path": str(status.path or "")})
-            else:
-                print(f"{status.entry.name:22} {status.entry.label} ({status.entry.licence}): {where}")
+            entry, where = status.entry, str(status.path) if status.path else "not fetched"
+            facts: dict[str, Any] = {
+                "name": entry.name,
+                "kind": entry.kind,
+                "licence": entry.licence,
+                "made": entry.made,
+            }
+            facts |= {"url": entry.url, "sha256": list(entry.sha256), "bytes": entry.size_bytes}
+            line = f"{entry.name:22} {entry.size_bytes / 1e6:5.1f} MB  {entry.label} ({entry.licence}): {where}"
+            _tell(options, line, {**facts, "path": str(status.path) if status.path else None})
         return
-    names = options.names or ["mediapipe-pose-full"]
-    for name in names:
+    here = [status.entry.name for status in weights.list_weights() if status.path]
+    for name in options.names or (here if options.action == "verify" else [DEFAULT_MODEL]):
         if options.action == "fetch":
-            path = weights.fetch(name, None if options.quiet else lambda line: print(line, file=sys.stderr))
+            path = weights.fetch(name, _teller(options))
             _tell(options, f"{name}: {path}", {"name": name, "path": str(path)})
         elif weights.verify(name):
             _tell(options, f"{name}: as it should be", {"name": name, "ok": True})
         else:
-            raise InputError(
-                f"{name} is missing or damaged.", f"Run: video-to-pose weights fetch {name}", "weights-damaged"
-            )
+            mend = f"Run: video-to-pose weights fetch {name}" if name in weights.WEIGHTS else "Install again."
+            raise InputError(f"{name} is missing or damaged.", mend, "weights-damaged")
 
 
 def _doctor(options: Options) -> None:
@@ -260,27 +279,40 @@ def _doctor(options: Options) -> None:
 
 
 def _train(options: Options) -> None:
-    _need_torch()
+    _need("torch", "Training")
     from .data import synthetic
     from .data.rendered import detect_clip
     from .training import lifter as training
 
+    out, mocap, human = Path(options.output), Path(options.mocap), Path(options.human)
+    start = Path(options.start_from) if options.start_from else None
+    _check_endings([out], (".pt",))
+    _check_places([out], [])
+    _check_files(human / "base.obj", *([start] if start else []))
+    if not any(mocap.glob("*.bvh")):
+        raise InputError(f"There is no BVH file in {mocap}.", "Give --mocap a folder of them.", "mocap-missing")
+    clips = _clips([Path(options.pairs)]) if options.pairs else []
     settings = training.TrainingSettings(
         minutes=options.minutes, channels=options.channels, learning_rate=options.learning_rate, seed=options.seed
     )
-    clips = sorted(Path(options.pairs).glob("*.mp4")) if options.pairs else []
     pairs = [detect_clip(clip, CaptureSettings()) for clip in clips]
-    bank = synthetic.make_bank(Path(options.mocap), Path(options.human), settings.bodies, settings.seed)
-    start = Path(options.start_from) if options.start_from else None
-    training.train_on_bank(bank, settings, Path(options.output), pairs=pairs, start=start)
+    bank = synthetic.make_bank(mocap, human, settings.bodies, settings.seed)
+    _make_folder(out)
+    training.train_on_bank(bank, settings, out, pairs=pairs, start=start)
 
 
 def _export(options: Options) -> None:
-    _need_torch()
+    _need("torch", "Exporting")
+    _need("onnx", "Exporting")
     from .training import lifter as training
 
-    training.export(Path(options.checkpoint), Path(options.output), {"licence": "GPL-3.0-or-later"})
-    _tell(options, f"{options.output} written", {"outputs": [options.output]})
+    out, checkpoint = Path(options.output), Path(options.checkpoint)
+    _check_endings([out], (".onnx",))
+    _check_places([out], [checkpoint])
+    _check_files(checkpoint)
+    _make_folder(out)
+    training.export(checkpoint, out, {"licence": "GPL-3.0-or-later"})
+    _tell(options, f"{out} written", {"outputs": [str(out)]})
 
 
 def _evaluate(options: Options) -> None:
@@ -289,26 +321,45 @@ def _evaluate(options: Options) -> None:
     from .evaluation import rendered
 
     settings = capture_settings(options)
+    clips = _clips([Path(clip) for clip in options.clips])
+    _fetch_model(settings, options)
     lifter = lift.load(settings.lift)
-    paths = [Path(clip) for clip in options.clips]
-    clips = [path for given in paths for path in (sorted(given.glob("*.mp4")) if given.is_dir() else [given])]
     results = []
     for clip in clips:
         results.append(rendered.compare(detect_clip(clip, settings), lifter, settings, fov=options.true_fov))
-        _tell(options, f"{clip.name}: {results[-1]['frames']} frames", {"clip": clip.name})
-    print(rendered.table(results))
+        figures = {key: value for key, value in results[-1].items() if key != "up"}
+        _tell(options, f"{clip.name}: {results[-1]['frames']} frames", figures)
+    if not options.json:
+        print(rendered.table(results))
 
 
-def _need_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise SetupError("Training needs PyTorch.", "Run: pip install 'video-to-pose[training]'", "no-torch")
+def _clips(given: list[Path]) -> list[Path]:
+    """Rendered clips, and those of folders, each with its truth beside it."""
+    found = [path for place in given for path in (sorted(place.glob("*.mp4")) if place.is_dir() else [place])]
+    if not found:
+        places = ", ".join(str(place) for place in given)
+        raise InputError(f"There is no .mp4 in {places}.", "Render some with tools/render_set.py.", "clips-missing")
+    _check_files(*found, *(clip.with_suffix(".npz") for clip in found))
+    return found
+
+
+def _check_files(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"There is no file {path}.", "Check the path.", "file-missing")
+
+
+def _need(package: str, work: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise SetupError(
+            f"{work} needs the package {package}.", "Run: pip install 'video-to-pose[training]'", f"no-{package}"
+        )
 
 
 # --- shared steps -----------------------------------------------------------------------------------------------
 
 
-def _check_outputs(outputs: Iterable[Path], endings: tuple[str, ...]) -> None:
-    """Refuse before the long work what could not be written after it."""
+def _check_endings(outputs: Iterable[Path], endings: tuple[str, ...]) -> None:
     for out in outputs:
         if out.suffix.lower() not in endings:
             raise InputError(
@@ -316,16 +367,72 @@ def _check_outputs(outputs: Iterable[Path], endings: tuple[str, ...]) -> None:
                 f"Use one of: {' '.join(endings)}.",
                 "output-ending",
             )
+
+
+def _check_places(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse before the long work what could not be written after it, and what would be written over.
+
+    Nothing is made here: a folder that is missing is made when there is something to put into it.
+    """
+    taken = {path.resolve(): f"{path} is read here and must not be written over." for path in inputs}
+    for out in outputs:
         try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=out.parent):
+            place = out.resolve()
+            if place.is_dir():
+                raise InputError(f"{out} is a folder.", "Give a file name.", "output-unwritable")
+            with tempfile.TemporaryFile(dir=next(folder for folder in place.parents if folder.exists())):
                 pass
         except OSError as error:
             raise InputError(
                 f"{out} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
             ) from error
-        if out.is_dir():
-            raise InputError(f"{out} is a folder.", "Give a file name.", "output-unwritable")
+        if place in taken:
+            raise InputError(taken[place], "Give every output a name of its own.", "output-taken")
+        taken[place] = f"{out} is to be written twice."
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{out.parent} cannot be made: {error.strerror}.", "Choose a folder you may write to.", "output-unwritable"
+        ) from error
+
+
+def _fetch_model(settings: CaptureSettings, options: Options) -> None:
+    """Fetch the detector's model when it is not here yet, saying so."""
+    from . import detect, weights
+
+    entry = detect.DETECTORS.get(settings.detect.detector)
+    name = entry.weights.get(settings.detect.variant) if entry else None
+    if name and settings.detect.model_path is None and weights.find(name) is None:
+        weights.fetch(name, _teller(options))
+
+
+def _teller(options: Options) -> Callable[[str], None] | None:
+    return None if options.quiet else lambda line: print(line, file=sys.stderr)
+
+
+def _write(take: Any, out: Path, options: Options) -> None:
+    """Write a Take as the ending says."""
+    from .formats import take as take_format
+
+    _make_folder(out)
+    if out.suffix.lower() == ".npz":
+        take_format.save(take, out)
+    elif out.suffix.lower() == ".bvh":
+        _write_bvh(take, out, options)
+    else:
+        _through_blender(take, out, options)
+
+
+def _write_preview(take: Any, source: Path, out: Path, options: Options) -> None:
+    from .preview import write_preview
+
+    _make_folder(out)
+    with _Bar(options) as bar:
+        write_preview(take, source, out, bar.update)
 
 
 def _write_bvh(take: Any, out: Path, options: Options) -> None:
@@ -346,7 +453,9 @@ def _blender_command(given: str | None) -> list[str]:
             "Run from a source checkout, or write .bvh or .npz and import it in Blender.",
             "no-addon",
         )
-    program = given or shutil.which("blender")
+    if given and not shutil.which(given):
+        raise InputError(f"There is no program {given}.", "Check the path after --blender.", "no-blender")
+    program = shutil.which(given or "blender")
     if program:
         return [program, "-b", "--python", str(script), "--"]
     if importlib.util.find_spec("bpy"):
@@ -372,7 +481,8 @@ def _through_blender(take: Any, out: Path, options: Options) -> None:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
         said = dict(line.split(": ", 1) for line in lines)
         error = said.get("error", f"Blender ended with exit code {done.returncode}.")
-        raise VideoToPoseError(error, said.get("hint", done.stderr[-500:]), "blender-failed")
+        kind = InputError if done.returncode == InputError.exit_code else VideoToPoseError
+        raise kind(error, said.get("hint", done.stderr[-500:]), "blender-failed")
 
 
 def _tell(options: Options, line: str, value: dict[str, Any]) -> None:
@@ -382,13 +492,14 @@ def _tell(options: Options, line: str, value: dict[str, Any]) -> None:
         print(line)
 
 
-def _tell_result(options: Options, take: Any, outputs: list[Path]) -> None:
+def _tell_result(options: Options, take: Any, outputs: list[Path], seconds: dict[str, float] | None = None) -> None:
+    """What was found and written, and for a whole conversion how long each stage took."""
     from . import pipeline
 
     facts = pipeline.describe(take)
     if options.json:
-        seconds = take.provenance.get("seconds", {})
-        _say_json({"result": {**facts, "outputs": [str(out) for out in outputs], "stage_seconds": seconds}})
+        times = {"stage_seconds": {stage: round(value, 4) for stage, value in seconds.items()}} if seconds else {}
+        _say_json({"result": {**facts, "outputs": [str(out) for out in outputs], **times}})
         return
     if options.quiet:
         return
@@ -397,7 +508,6 @@ def _tell_result(options: Options, take: Any, outputs: list[Path]) -> None:
         f"the person is about {facts['height_m']:.2f} m tall; "
         f"mean confidence {100 * facts['mean_confidence']:.0f} %."
     )
-    seconds = take.provenance.get("seconds")
     if seconds:
         total = sum(seconds.values())
         working = total - seconds.get("load", 0.0)
@@ -616,7 +726,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("batch", _batch, "convert every video of a folder")
     sub.add_argument("folder")
     sub.add_argument("-o", "--output", required=True, help="folder for the results")
-    sub.add_argument("--formats", default="bvh,npz", help="bvh, npz or both (default: %(default)s)")
+    sub.add_argument("--formats", default="bvh,npz", help="endings, with commas between (default: %(default)s)")
     _add_detect_options(sub)
     _add_solve_options(sub)
     _add_rig_options(sub)
@@ -626,9 +736,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", required=True, help="keypoints .npz")
     _add_detect_options(sub)
 
-    sub = command("lift", _lift, "turn keypoints into a Take or BVH")
+    sub = command("lift", _lift, "turn keypoints into a Take or animation")
     sub.add_argument("keypoints", help="from video-to-pose detect")
-    sub.add_argument("-o", "--output", required=True, help=".npz (Take) or .bvh")
+    sub.add_argument("-o", "--output", required=True, help=".npz (Take), .bvh, .fbx, .blend or .glb")
     _add_solve_options(sub)
     _add_rig_options(sub)
 
@@ -645,7 +755,7 @@ def _parser() -> argparse.ArgumentParser:
     command("models", _models, "list the lifters")
     sub = command("weights", _weights, "list, fetch or verify model files")
     sub.add_argument("action", choices=("list", "fetch", "verify"))
-    sub.add_argument("names", nargs="*", help="default: mediapipe-pose-full")
+    sub.add_argument("names", nargs="*", help=f"default: fetch {DEFAULT_MODEL}, verify all that are here")
     command("doctor", _doctor, "say what works here and how to mend what does not")
 
     sub = command("train", _train, "train the lifter on captured motion")

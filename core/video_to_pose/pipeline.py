@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, detect, lift, motion, track, video
-from .settings import CaptureSettings
+from . import __version__, detect, lift, motion, track, video, weights
+from .errors import InputError
+from .settings import CaptureSettings, DetectSettings, VideoSettings
 from .types import KeypointTrack, Take
 
 
@@ -61,22 +62,67 @@ def capture(path: Path, settings: CaptureSettings, progress: Report | None = Non
     provenance = {
         **take.provenance,
         "video": {"name": path.name, "sha256": _sha256(path), "frame_rate": info.frame_rate, "codec": info.codec},
-        "detector": {"id": settings.detect.detector, "variant": settings.detect.variant},
-        "options": settings.to_dict(),
+        "detector": _about_detector(settings.detect),
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
     }
     return Take(take.track, take.motion, take.camera, provenance, take.extra)
+
+
+_POSSIBLE = {
+    "video.start_s": ("start", 0.0, np.inf, "seconds"),
+    "detect.min_score": ("least score", 0.0, 1.0, ""),
+    "detect.max_people": ("number of people", 1, np.inf, ""),
+    "track.max_gap_s": ("longest gap", 0.0, np.inf, "seconds"),
+    "camera.height_m": ("height", 0.3, 3.0, "metres"),
+    "motion.smoothing_cutoff_hz": ("smoothing cut-off", 0.0, np.inf, "hertz"),
+    "motion.root_depth_cutoff_hz": ("smoothing cut-off of the depth", 0.0, np.inf, "hertz"),
+    "motion.contact_speed_m_s": ("contact speed", 0.0, np.inf, "metres a second"),
+    "motion.contact_height_m": ("contact height", 0.0, np.inf, "metres"),
+}
+"""What a setting may be: its name for people, least, most, unit."""
+
+
+def check_settings(settings: CaptureSettings) -> None:
+    """Refuse what cannot be before the long work, and not after it.
+
+    Raises:
+        InputError: a number out of its range.
+    """
+    for place, (name, least, most, unit) in _POSSIBLE.items():
+        stage, field = place.split(".")
+        value = getattr(getattr(settings, stage), field)
+        if value is not None and not least <= value <= most:
+            allowed = f"{least:g} to {most:g}" if np.isfinite(most) else f"{least:g} or more"
+            raise InputError(
+                f"A {name} of {value:g} is not possible.", f"Give {allowed} {unit}".rstrip() + ".", "setting-range"
+            )
+    motion.intrinsics((1, 1), settings.camera)  # knows which fields of view there are
+
+
+def _about_detector(settings: DetectSettings) -> dict[str, Any]:
+    entry = detect.DETECTORS[settings.detector]
+    path = settings.model_path or weights.find(entry.weights[settings.variant])
+    model = {"model": path.name, "sha256": _sha256(path)} if path else {}
+    return {"id": settings.detector, "variant": settings.variant, **model}
+
+
+def expected_frames(info: video.VideoInfo, part: VideoSettings) -> int:
+    """About how many frames lie between start and end."""
+    end = info.duration_s if part.end_s is None else min(part.end_s, info.duration_s)
+    share = (end - part.start_s) / info.duration_s if info.duration_s > 0 else 1.0
+    return max(1, round(info.frame_count * min(1.0, max(0.0, share))))
 
 
 def find_keypoints(
     info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]
 ) -> KeypointTrack:
     """Decode, detect and follow one person. Adds the stages' seconds to `seconds`."""
+    check_settings(settings)
     clock = time.perf_counter
     began = clock()
     times: list[float] = []
     detections: list[list[detect.Detection]] = []
-    waited = 0.0
+    total, waited = expected_frames(info, settings.video), 0.0
     with detect.load(settings.detect) as detector:
         seconds["load"] = seconds.get("load", 0.0) + clock() - began
         began = clock()
@@ -90,7 +136,7 @@ def find_keypoints(
                     break
                 times.append(frame.time_s)
                 detections.append(detector(frame))
-                report(Progress("detect", len(times), info.frame_count or None))
+                report(Progress("detect", len(times), max(total, len(times))))
         finally:
             frames.close()  # type: ignore[attr-defined]
     seconds["decode"] = waited
@@ -108,7 +154,8 @@ def lift_and_solve(
     report: Report | None = None,
     seconds: dict[str, float] | None = None,
 ) -> Take:
-    """From keypoints to a Take, with the lifter and the versions in its provenance."""
+    """From keypoints to a Take, with the lifter, the options and the versions in its provenance."""
+    check_settings(settings)
     report, seconds = report or (lambda _: None), {} if seconds is None else seconds
     count = keypoints.frame_count
     began = time.perf_counter()
@@ -121,9 +168,11 @@ def lift_and_solve(
     solved, camera = motion.solve(keypoints, pose, settings.camera, settings.motion)
     seconds["solve"] = time.perf_counter() - began
     report(Progress("solve", count, count))
-    about_lifter = {"id": settings.lift.lifter, "sha256": _sha256(lifter.path)}
+    name = settings.lift.model_path.name if settings.lift.model_path else settings.lift.lifter
+    about_lifter = {"id": name, "sha256": _sha256(lifter.path)}
     about_lifter |= {key: lifter.metadata[key] for key in ("architecture", "training_commit") if key in lifter.metadata}
-    return Take(keypoints, solved, camera, {"lifter": about_lifter, "versions": _versions()})
+    provenance = {"lifter": about_lifter, "versions": _versions(), "options": settings.to_dict()}
+    return Take(keypoints, solved, camera, provenance)
 
 
 def _versions() -> dict[str, str]:

@@ -15,41 +15,18 @@ import numpy as np
 import pytest
 
 from tests.films import av, set_display_matrix, write_sound, write_video
-from video_to_pose import cli, settings, weights
+from video_to_pose import cli, settings, video
 from video_to_pose.formats import bvh, take
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "wave.mp4"
 
 
-@pytest.fixture(scope="session")
-def detector_model():
-    """Tests that detect need MediaPipe's model, fetched once into the user's cache."""
-    from video_to_pose.errors import SetupError
-
-    try:
-        return weights.fetch("mediapipe-pose-full")
-    except SetupError as error:
-        pytest.skip(f"no detector model: {error.message}")
-
-
-@pytest.fixture(scope="session")
-def short_example(tmp_path_factory):
-    """The first second of the example clip."""
-    out = tmp_path_factory.mktemp("clips") / "short clip é.mp4"
-    with av.open(str(EXAMPLE)) as source, av.open(str(out), "w") as target:
-        stream = target.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        for i, frame in enumerate(source.decode(video=0)):
-            if i == 24:
-                break
-            target.mux(stream.encode(frame.reformat(width=640, height=360, format="yuv420p")))
-        target.mux(stream.encode())
-    return out
-
-
 def left_behind(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Files and empty folders."""
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or not any(path.iterdir())
+    )
 
 
 def refused(capsys, arguments, code=2) -> str:
@@ -82,7 +59,12 @@ def test_json_lines_tell_progress_and_one_result(detector_model, short_example, 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all("progress" in line for line in lines[:-1])
     assert lines[-1]["result"]["outputs"] == [str(tmp_path / "m.bvh")]
-    assert lines[-1]["result"]["stage_seconds"]["detect"] > 0
+    found = [line["progress"] for line in lines[:-1] if line["progress"]["stage"] == "detect"]
+    assert [progress["done"] for progress in found] == list(range(1, 25))
+    assert {progress["total"] for progress in found} == {24}
+    seconds = lines[-1]["result"]["stage_seconds"]
+    assert set(seconds) == {"load", "decode", "detect", "track", "lift", "solve", "write"}
+    assert seconds["detect"] > 0.8 * (sum(seconds.values()) - seconds["load"])
 
 
 def test_the_stages_one_by_one_give_what_convert_gives(detector_model, short_example, tmp_path):
@@ -98,7 +80,7 @@ def test_the_stages_one_by_one_give_what_convert_gives(detector_model, short_exa
 
 
 def test_a_missing_file(capsys, tmp_path):
-    error = refused(capsys, ["convert", tmp_path / "no such.mp4", "-o", tmp_path / "out" / "a.bvh"])
+    error = refused(capsys, ["convert", tmp_path / "no such.mp4", "-o", tmp_path / "new" / "out" / "a.bvh"])
     assert "no such.mp4" in error and not left_behind(tmp_path)
 
 
@@ -187,6 +169,69 @@ def test_a_variable_frame_rate_keeps_true_time(detector_model, short_example, tm
     assert np.allclose(np.diff(times), np.diff(times)[0])
 
 
+def test_a_video_is_never_written_over(capsys, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4")
+    before = clip.read_bytes()
+    (tmp_path / "other name.mp4").symlink_to(clip)
+    for name in ("clip.mp4", "other name.mp4"):
+        error = refused(capsys, ["convert", clip, "-o", tmp_path / "a.npz", "--preview", tmp_path / name])
+        assert "written over" in error
+    assert clip.read_bytes() == before and left_behind(tmp_path) == ["clip.mp4", "other name.mp4"]
+
+
+def test_a_result_is_not_written_twice(capsys, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4")
+    assert "twice" in refused(capsys, ["convert", clip, "-o", tmp_path / "a.npz", "-o", f"{tmp_path}/./a.npz"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--height", "-1"),
+        ("--height", "nan"),
+        ("--fov", "200"),
+        ("--assumed-fov", "0"),
+        ("--max-people", "0"),
+        ("--min-score", "7"),
+        ("--smoothing", "-3"),
+        ("--max-gap", "-1"),
+        ("--start", "-1"),
+        ("--variant", "huge"),
+        ("--detector", "nosuch"),
+        ("--lifter", "nosuch"),
+        ("--device", "nosuch"),
+        ("--lifter-model", "nosuch.onnx"),
+        ("--blender", "/no/such/blender"),
+    ],
+    ids=" ".join,
+)
+def test_options_that_cannot_be_are_refused_before_the_long_work(capsys, monkeypatch, tmp_path, options):
+    def long_work(*_):
+        pytest.fail("frames were read")
+
+    monkeypatch.setattr(video, "read_frames", long_work)
+    out = tmp_path / ("a.fbx" if "--blender" in options else "a.bvh")
+    refused(capsys, ["convert", EXAMPLE, "-o", out, *options])
+    assert not left_behind(tmp_path)
+
+
+def test_a_part_with_nothing_in_it(detector_model, capsys, tmp_path):
+    for part in (("--start", "2", "--end", "1"), ("--start", "500")):
+        refused(capsys, ["convert", EXAMPLE, "-o", tmp_path / "a.bvh", *part])
+    assert not left_behind(tmp_path)
+
+
+def test_a_fault_is_told_in_words_and_in_full_with_debug(capsys, monkeypatch, tmp_path):
+    def break_down(*_):
+        raise ZeroDivisionError("out of luck")
+
+    monkeypatch.setattr(video, "probe", break_down)
+    error = refused(capsys, ["convert", EXAMPLE, "-o", tmp_path / "a.bvh"], code=1)
+    assert "ZeroDivisionError: out of luck" in error
+    assert cli.main(["convert", str(EXAMPLE), "-o", str(tmp_path / "a.bvh"), "--debug"]) == 1
+    assert "in break_down" in capsys.readouterr().err
+
+
 def test_no_permission_to_write_is_said_before_the_long_work(capsys, tmp_path):
     (tmp_path / "file").touch()
     began = time.monotonic()
@@ -229,10 +274,18 @@ def test_batch_goes_on_after_a_failure_and_reports(detector_model, short_example
     folder.mkdir()
     (folder / "a broken.mp4").write_text("no film")
     (folder / "b good.mp4").write_bytes(short_example.read_bytes())
+    (folder / "b good.mkv").write_text("another broken one of that name")
     assert cli.main(["batch", str(folder), "-o", str(tmp_path / "out"), "-q"]) == 2
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert "error" in report[0] and report[1]["frames"] == 24
-    assert left_behind(tmp_path / "out") == ["b good.bvh", "b good.npz", "report.json"]
+    assert "error" in report[0] and "error" in report[1] and report[2]["frames"] == 24
+    assert left_behind(tmp_path / "out") == ["b good.mp4.bvh", "b good.mp4.npz", "report.json"]
+
+
+def test_batch_refuses_formats_it_cannot_write(capsys, short_example, tmp_path):
+    refused(capsys, ["batch", short_example.parent, "-o", tmp_path / "out", "--formats", "bvh,xyz"])
+    refused(capsys, ["batch", tmp_path, "-o", tmp_path / "out"])
+    refused(capsys, ["batch", tmp_path / "no such folder", "-o", tmp_path / "out"])
+    assert not left_behind(tmp_path)
 
 
 def test_doctor_finds_a_working_installation(capsys):
@@ -249,6 +302,35 @@ def test_models_and_weights_are_listed(capsys):
 
 def test_an_unknown_weight_is_refused(capsys):
     refused(capsys, ["weights", "fetch", "nosuch"])
+
+
+def test_what_is_damaged_is_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDEO_TO_POSE_WEIGHTS", str(tmp_path))
+    (tmp_path / "pose_landmarker_full.task").write_text("cut off")
+    assert "mediapipe-pose-full" in refused(capsys, ["weights", "verify"])
+    assert cli.main(["doctor"]) == 2
+    assert "video-to-pose weights fetch mediapipe-pose-full" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lift", "{0}/text.npz", "-o", "{0}/out/a.npz"),
+        ("lift", "{0}/none.npz", "-o", "{0}/out/a.bvh"),
+        ("retarget", "{0}/text.npz", "-o", "{0}/out/a.bvh"),
+        ("preview", "{0}/none.npz", "--video", "{0}/none.mp4", "-o", "{0}/out/a.mp4"),
+        ("detect", "{0}/none.mp4", "-o", "{0}/out/a.npz"),
+        ("evaluate", "{0}"),
+        ("evaluate", "{0}/none.mp4"),
+        ("train", "--mocap", "{0}", "--human", "{0}", "-o", "{0}/out/a.pt"),
+        ("export", "{0}/none.pt", "-o", "{0}/out/a.onnx"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_command_refuses_what_is_missing_or_no_such_thing(capsys, tmp_path, arguments):
+    (tmp_path / "text.npz").write_text("nothing of the kind")
+    refused(capsys, [argument.format(tmp_path) for argument in arguments])
+    assert left_behind(tmp_path) == ["text.npz"]
 
 
 STAGES = [
