@@ -17,6 +17,9 @@ from ..types import RigAnimation
 _Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 """Maps the world's axes (Z up, front at -Y) to BVH's (Y up, front at +Z)."""
 _CM = 100.0
+_LOCKED = 1e-4
+"""Below this cosine of the middle angle the outer two are told apart by noise only."""
+_CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ def read(path: str | Path) -> BvhClip:
     """
     path = Path(path)
     try:
-        head, _, tail = path.read_text(encoding="utf-8", errors="replace").partition("MOTION")
+        head, _, tail = path.read_text(encoding="utf-8-sig", errors="replace").partition("\nMOTION")
         return _parse(head.split(), tail.split())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.", "bvh-missing") from error
@@ -103,8 +106,16 @@ def _parse(head: list[str], tail: list[str]) -> BvhClip:
             i += 2 + count
         else:
             raise ValueError(f"unexpected {token!r}")
+    if any(channel.lower() not in _CHANNELS for names in channels for channel in names):
+        raise ValueError("unknown channel")
+    if open_joints or in_end_site or parents.count(-1) != 1:
+        raise ValueError("unbalanced braces, or not one root")
+    if [word.lower() for word in (tail[0], *tail[2:4])] != ["frames:", "frame", "time:"]:
+        raise ValueError("no Frames and Frame Time")
     frames, frame_time = int(tail[1]), float(tail[4])
     values = np.array(tail[5:], dtype=np.float64).reshape(frames, sum(map(len, channels)))
+    if not (np.isfinite(values).all() and np.isfinite(offsets).all() and 0 < frame_time < np.inf):
+        raise ValueError("numbers that are none")
     return BvhClip(tuple(names), tuple(parents), np.array(offsets), tuple(channels), end_sites, frame_time, values)
 
 
@@ -147,8 +158,9 @@ def _about_axis(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
 def write(animation: RigAnimation, path: str | Path, *, rest_frame: bool = False) -> None:
     """Write a rig's keys as BVH: Y up, facing +Z at rest, centimetres, channels Z X Y.
 
-    Joints are the bones below the first root, in the rig's own rest pose (where all channels are zero); a bone
-    without children ends in an end site at its tail. The armature object's place is left out, its scale is kept.
+    Joints are the bone whose location is keyed (the first root, if none is) and the bones below it, in the rig's
+    own rest pose (where all rotations are zero); a bone without children ends in an end site at its tail. The
+    armature object's place is left out, its scale is kept.
 
     Args:
         animation: the keys.
@@ -161,33 +173,31 @@ def write(animation: RigAnimation, path: str | Path, *, rest_frame: bool = False
     rig = animation.rig
     scale = float(np.linalg.norm(rig.world[:3, 0]))
     matrices = pose_matrices(animation)
-    order = _depth_first(rig.parents)
+    root = animation.located[0] if animation.located else 0
+    order = _depth_first(rig.parents, root)
     turns = _Y_UP @ matrices[..., :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2) @ _Y_UP.T
     heads = rig.rest[:, :3, 3] @ _Y_UP.T * scale * _CM
     tails = (rig.rest[:, :3, 3] + rig.rest[:, :3, 1] * rig.lengths[:, None]) @ _Y_UP.T * scale * _CM
-    root = order[0]
-    columns = [matrices[:, root, :3, 3] @ _Y_UP.T * scale * _CM]
-    for b in order:
-        parent = rig.parents[b]
-        local = turns[:, b] if parent < 0 else np.swapaxes(turns[:, parent], -1, -2) @ turns[:, b]
-        columns.append(_euler_zxy(local))
-    values = np.concatenate(columns, axis=1)
+    above = np.swapaxes(turns[:, [rig.parents[b] for b in order[1:]]], -1, -2)
+    local = np.concatenate([turns[:, [root]], above @ turns[:, order[1:]]], axis=1)
+    place = matrices[:, root, :3, 3] @ _Y_UP.T * scale * _CM
+    values = np.concatenate([place, _euler_zxy(local).reshape(len(local), -1)], axis=1)
     if rest_frame:
         rest = np.zeros((1, values.shape[1]))
         rest[0, :3] = heads[root]
         values = np.concatenate([rest, values])
-    text = _hierarchy(rig.names, rig.parents, order[0], heads, tails)
+    text = _hierarchy(rig.names, rig.parents, root, heads, tails)
     text += f"MOTION\nFrames: {len(values)}\nFrame Time: {1.0 / animation.frame_rate:.9f}\n"
-    line = " ".join(["%.6f"] * values.shape[1]) + "\n"
+    line = " ".join(["%.5f"] * values.shape[1]) + "\n"
     text += (line * len(values)) % tuple(values.ravel().tolist())
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def _depth_first(parents: tuple[int, ...]) -> list[int]:
-    """Bones below the first root, in the order a BVH lists them."""
+def _depth_first(parents: tuple[int, ...], root: int) -> list[int]:
+    """A bone and those below it, in the order a BVH lists them."""
     order: list[int] = []
-    waiting = [0]
+    waiting = [root]
     while waiting:
         bone = waiting.pop()
         order.append(bone)
@@ -204,7 +214,7 @@ def _hierarchy(
 ) -> str:
     def block(bone: int, depth: int) -> str:
         tab = "\t" * depth
-        offset = heads[bone] - (heads[parents[bone]] if parents[bone] >= 0 else 0.0)
+        offset = heads[bone] - (heads[parents[bone]] if depth else 0.0)
         kind, channels = ("JOINT", 3) if depth else ("ROOT", 6)
         position = "Xposition Yposition Zposition " if depth == 0 else ""
         text = f"{tab}{kind} {names[bone]}\n{tab}{{\n{tab}\tOFFSET {_numbers(offset)}\n"
@@ -225,15 +235,32 @@ def _numbers(values: NDArray[np.float64]) -> str:
 
 
 def _euler_zxy(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F, 3, 3) to degrees (F, 3) with R = Rz Rx Ry, each frame the solution nearest to the one before."""
-    x = np.arcsin(np.clip(rotations[:, 2, 1], -1, 1))
-    z = np.arctan2(-rotations[:, 0, 1], rotations[:, 1, 1])
-    y = np.arctan2(-rotations[:, 2, 0], rotations[:, 2, 2])
-    first = np.stack([z, x, y], axis=1)
-    second = np.stack([z + np.pi, np.pi - x, y + np.pi], axis=1)
-    out = first.copy()
-    for f in range(1, len(out)):
-        candidates = np.stack([first[f], second[f]])
-        candidates += 2 * np.pi * np.round((out[f - 1] - candidates) / (2 * np.pi))
-        out[f] = candidates[np.abs(candidates - out[f - 1]).sum(axis=1).argmin()]
-    return np.degrees(out)
+    """(F, J, 3, 3) to degrees (F, J, 3) with R = Rz Rx Ry, continuous in time."""
+    across, along = -rotations[..., 0, 1], rotations[..., 1, 1]
+    z = np.arctan2(across, along)
+    free = np.hypot(across, along) < _LOCKED  # any z will do here: keep the one before, or the first there is
+    frames = np.arange(len(z))[:, None]
+    source = np.maximum.accumulate(np.where(free, -1, frames), axis=0)
+    source = np.where(source < 0, np.argmin(free, axis=0), source)
+    z = np.take_along_axis(z, source, axis=0)
+    # of the two solutions (z, x, y) and (z + pi, pi - x, y + pi), keep to the one at hand
+    x, y = _xy_under(z, rotations)
+    here = np.stack([z, x, y], axis=-1)
+    there = np.stack([z + np.pi, np.pi - x, y + np.pi], axis=-1)
+    stay, swap = (np.abs(_wrapped(to[1:] - here[:-1])).sum(axis=-1) for to in (here, there))
+    swapped = np.zeros(z.shape, dtype=bool)
+    swapped[1:] = np.cumsum(swap < stay, axis=0) % 2 == 1
+    return np.degrees(np.unwrap(np.where(swapped[..., None], there, here), axis=0))
+
+
+def _xy_under(z: NDArray[np.float64], rotations: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Angles x and y of R = Rz Rx Ry for a given z; well defined in every pose."""
+    c, s, R = np.cos(z), np.sin(z), rotations
+    x = np.arctan2(R[..., 2, 1], c * R[..., 1, 1] - s * R[..., 0, 1])
+    y = np.arctan2(c * R[..., 0, 2] + s * R[..., 1, 2], c * R[..., 0, 0] + s * R[..., 1, 0])
+    return x, y
+
+
+def _wrapped(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To -pi … pi."""
+    return (angles + np.pi) % (2 * np.pi) - np.pi

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which bone of a rig plays which part, found by names and the hierarchy."""
+"""Which bone of a rig plays which part, found by names, and by the hierarchy where names say too little."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import InputError
 from ..types import Rig
 
 _PARTS: dict[str, tuple[str, ...]] = {  # part -> names it goes by, without side, prefix and punctuation
     "hips": ("hips", "hip", "pelvis"),
-    "spine": ("spine", "lowerback", "abdomen", "chest", "upperchest", "torso", "waist"),
-    "neck": ("neck",),
+    "spine": (
+        *("spine", "lowerback", "abdomen", "chest", "upperchest", "torso", "waist"),
+        *("abdomenlower", "abdomenupper", "chestlower", "chestupper"),
+    ),
+    "neck": ("neck", "necklower", "neckupper"),
     "head": ("head",),
     "shoulder": ("shoulder", "clavicle", "collar"),
-    "upper_arm": ("arm", "upperarm", "shldr", "uparm"),
-    "forearm": ("forearm", "lowerarm"),
+    "upper_arm": ("arm", "upperarm", "shldr", "shldrbend", "uparm"),
+    "forearm": ("forearm", "forearmbend", "lowerarm"),
     "hand": ("hand", "wrist"),
-    "upper_leg": ("upleg", "thigh", "upperleg"),
+    "upper_leg": ("upleg", "thigh", "thighbend", "upperleg"),
     "lower_leg": ("leg", "calf", "shin", "lowerleg", "knee"),
     "foot": ("foot", "ankle"),
     "toe": ("toebase", "toe", "ball", "toes"),
 }
 _PART_OF = {name: part for part, names in _PARTS.items() for name in names}
 _MIDDLE = ("hips", "spine", "neck", "head")
-_REQUIRED = ("upper_arm", "forearm", "upper_leg", "lower_leg")
+_SINGLE_MIDDLE = ("hips", "head")
+_SIDED = tuple(part for part in _PARTS if part not in _MIDDLE)
+_NEEDED = ("hips",) + tuple(
+    f"{side}_{part}" for part in ("upper_arm", "forearm", "upper_leg", "lower_leg") for side in ("left", "right")
+)
 
+_PREFIX = re.compile(r"^.*:|^(Bip\d*|Character\d*|J_Bip)[ _.-]+(C_)?", re.IGNORECASE)
 _SIDE_WORD = re.compile(r"^(left|right)[ _.-]*|[ _.-]*(left|right)$", re.IGNORECASE)
 _SIDE_LETTER = re.compile(r"^([lrLR])[ _.-]+|[ _.-]([lrLR])$|^([lr])(?=[A-Z])")
 
@@ -51,6 +60,28 @@ class BoneMap:
     def __post_init__(self) -> None:
         object.__setattr__(self, "single", MappingProxyType(dict(self.single)))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"single": dict(self.single), "spine": list(self.spine), "neck": list(self.neck)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BoneMap:
+        """The map that `to_dict` wrote.
+
+        Raises:
+            ValueError: a part that there is not, or one that is missing.
+        """
+        parts = {*_SINGLE_MIDDLE, *(f"{side}_{part}" for side in ("left", "right") for part in _SIDED)}
+        try:
+            single, spine, neck = dict(values["single"]), tuple(values["spine"]), tuple(values["neck"])
+        except KeyError as error:
+            raise ValueError(f"a bone map needs {error}") from error
+        if unknown := set(single) - parts:
+            raise ValueError(f"unknown parts: {', '.join(sorted(unknown))}")
+        if missing := [part for part in _NEEDED if part not in single]:
+            raise ValueError(f"a bone map needs {', '.join(missing)}")
+        return cls(single, spine, neck)
+
 
 def map_bones(rig: Rig) -> BoneMap:
     """Find the parts by the bones' names: our own, HumanIK, Mixamo, CMU, Unreal, Blender's ``.L`` / ``.R`` and kin.
@@ -72,8 +103,9 @@ def map_bones(rig: Rig) -> BoneMap:
                 single.setdefault(part, name)
         elif side:
             single.setdefault(f"{side}_{part}", name)
-    missing = ["hips"] if "hips" not in single else []
-    missing += [f"{side}_{part}" for part in _REQUIRED for side in ("left", "right") if f"{side}_{part}" not in single]
+    if "left_upper_arm" in single and "right_upper_arm" in single:
+        _part_one_chain(rig, single, chain)
+    missing = [part for part in _NEEDED if part not in single]
     if missing:
         raise InputError(
             f"This armature cannot be mapped: no bone was found for {', '.join(m.replace('_', ' ') for m in missing)}.",
@@ -83,8 +115,37 @@ def map_bones(rig: Rig) -> BoneMap:
     return BoneMap(single, tuple(chain["spine"]), tuple(chain["neck"]))
 
 
+def _part_one_chain(rig: Rig, single: dict[str, str], chain: dict[str, list[str]]) -> None:
+    """Tell hips, neck and head from the spine by where legs and arms branch off, when names alone do not."""
+    spine = chain["spine"]
+    if "hips" not in single and "left_upper_leg" in single and "right_upper_leg" in single:
+        hips = _fork(rig, single["left_upper_leg"], single["right_upper_leg"])
+        if hips is not None:
+            single["hips"] = hips
+            chain["spine"] = spine = spine[spine.index(hips) + 1 :] if hips in spine else spine
+    chest = _fork(rig, single["left_upper_arm"], single["right_upper_arm"])
+    if chest in spine and not chain["neck"] and "head" not in single:
+        above = spine[spine.index(chest) + 1 :]
+        chain["spine"] = spine[: spine.index(chest) + 1]
+        if above:
+            single["head"], chain["neck"] = above[-1], above[:-1]
+
+
+def _fork(rig: Rig, left: str, right: str) -> str | None:
+    """Lowest bone that carries both."""
+
+    def ancestors(name: str) -> list[int]:
+        line = [rig.parents[rig.names.index(name)]]
+        while line[-1] >= 0:
+            line.append(rig.parents[line[-1]])
+        return line[:-1]
+
+    right_line = set(ancestors(right))
+    return next((rig.names[b] for b in ancestors(left) if b in right_line), None)
+
+
 def _part_and_side(bone: str) -> tuple[str | None, str]:
-    name = bone.rsplit(":", 1)[-1]
+    name = _PREFIX.sub("", bone)
     side = ""
     if match := _SIDE_WORD.search(name):
         side = next(group for group in match.groups() if group).lower()

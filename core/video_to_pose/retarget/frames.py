@@ -20,9 +20,10 @@ Places = Mapping[str, Array]
 
 SIDES = ("left", "right")
 
-_ELBOW_PRIOR, _KNEE_PRIOR = 0.003, 0.05  # weight of the straight limb's hinge against sin² of the flexion
+_ELBOW_PRIOR, _KNEE_PRIOR = 0.01, 0.1  # weight of the straight limb's hinge against sin² of the flexion
 _MEMORY = 0.1  # weight of the hinge over neighbouring frames, likewise
 _MEMORY_S = 0.25
+_BENT_DEG = (15.0, 45.0)  # a limb flexed more than this is bent, whichever way; less, it may be noise
 
 
 def trunk(places: Places) -> dict[str, Array]:
@@ -49,6 +50,10 @@ def _lateral_frame(lateral: Array, near_y: Array) -> Array:
     return np.stack([lateral, np.cross(z, lateral), z], axis=-1)
 
 
+_REACH = {"left": (0.7, -0.3, 0.65), "right": (-0.7, -0.3, 0.65)}  # opposite to where no arm points
+_STEP = (0.0, -0.8, 0.6)
+
+
 def limbs(places: Places, hips: Array, chest: Array, rate: float) -> dict[str, Array]:
     """Frames (F, 3, 3) of shoulders, arms, hands, legs and feet; x of arms and legs is the hinge axis.
 
@@ -62,40 +67,55 @@ def limbs(places: Places, hips: Array, chest: Array, rate: float) -> dict[str, A
         shoulder, elbow, wrist, hand = (places[f"{side}_{j}"] for j in ("shoulder", "elbow", "wrist", "hand"))
         upper, fore, palm = normalize(elbow - shoulder), normalize(wrist - elbow), normalize(hand - wrist)
         out[f"{side}_shoulder"] = frame_from_axes(shoulder - places["thorax"], chest[..., 1])
-        hinge = hinge_axis(upper, fore, -chest[..., 1], -chest[..., 0], _ELBOW_PRIOR, rate)
+        reach = _ahead(chest, _REACH[side])
+        hinge = hinge_axis(upper, fore, reach, _carried(-chest[..., 1], reach, -chest[..., 0]), _ELBOW_PRIOR, rate)
         out[f"{side}_upper_arm"] = frame_from_axes(upper, hinge)
         out[f"{side}_forearm"] = frame_from_axes(fore, hinge)
         out[f"{side}_hand"] = between(fore, palm) @ out[f"{side}_forearm"]
 
         hip, knee, ankle, toe = (places[f"{side}_{j}"] for j in ("hip", "knee", "ankle", "toe"))
         thigh, shank = normalize(knee - hip), normalize(ankle - knee)
-        hinge = hinge_axis(thigh, shank, -hips[..., 1], hips[..., 0], _KNEE_PRIOR, rate)
+        hinge = hinge_axis(thigh, shank, _ahead(hips, _STEP), hips[..., 0], _KNEE_PRIOR, rate)
         out[f"{side}_upper_leg"] = frame_from_axes(thigh, hinge)
         out[f"{side}_lower_leg"] = frame_from_axes(shank, hinge)
         out[f"{side}_foot"] = frame_from_axes(toe - ankle, hinge)
     return out
 
 
-def hinge_axis(first: Array, second: Array, down: Array, straight: Array, prior: float, rate: float) -> Array:
+def _ahead(frame: Array, direction: tuple[float, float, float]) -> Array:
+    """(F, 3) a direction given in a frame's axes (x left, y up, z front), in the world."""
+    return frame @ normalize(np.array(direction))
+
+
+def _carried(start: Array, end: Array, axis: Array) -> Array:
+    """(F, 3) `axis` turned by the shortest way from `start` to `end`."""
+    return np.einsum("...ij,...j->...i", between(start, end), axis)
+
+
+def hinge_axis(first: Array, second: Array, at_ease: Array, straight: Array, prior: float, rate: float) -> Array:
     """(F, 3) axis about which a limb's second part is flexed against its first, steady when the limb is straight.
 
     The axis is the normal of the two parts. Near a straight limb it is taken from frames around, and failing those
-    from `straight`, carried along as the limb swings away from `down` by the shortest way; so it never flips and
-    noise cannot roll a straight limb.
+    from `straight`, carried along as the limb swings away from `at_ease` by the shortest way; so it never flips and
+    noise cannot roll a straight limb. A limb that seems bent a little the wrong way is taken for straight.
 
     Args:
         first, second: (F, 3) unit directions of the limb's parts.
-        down: (F, 3) where the limb hangs at ease.
-        straight: (F, 3) hinge of the hanging straight limb.
+        at_ease: (F, 3) where `first` points when `straight` is the hinge; far from its opposite, where no limb goes,
+            the carrying is steady.
+        straight: (F, 3) hinge of the straight limb that points along `at_ease`.
         prior: weight of `straight` against sin² of the flexion.
         rate: frames per second.
     """
-    rest_axis = np.einsum("...ij,...j->...i", between(down, first), straight)
+    rest_axis = _carried(at_ease, first, straight)
     other_axis = np.cross(first, rest_axis)
     normal = np.cross(first, second)  # as long as the sine of the flexion
-    sine = np.linalg.norm(normal, axis=-1, keepdims=True)
-    plane = np.concatenate([np.sum(normal * axis, axis=-1, keepdims=True) for axis in (rest_axis, other_axis)], axis=-1)
-    weighted = plane * sine  # direction weighted by sin²
+    plane = np.stack([np.sum(normal * axis, axis=-1) for axis in (rest_axis, other_axis)], axis=-1)
+    sine = np.linalg.norm(plane, axis=-1, keepdims=True)
+    cosine = np.sum(first * second, axis=-1, keepdims=True)
+    bent = np.clip((np.degrees(np.arctan2(sine, cosine)) - _BENT_DEG[0]) / (_BENT_DEG[1] - _BENT_DEG[0]), 0, 1)
+    backwards = (1 - plane[..., :1] / np.maximum(sine, 1e-9)) / 2  # 0 … 1: how much the normal opposes the prior
+    weighted = plane * sine * (1 - backwards * (1 - bent))  # direction weighted by sin²
     around = _blur(weighted, _MEMORY_S * rate) + prior * np.array([1.0, 0.0])
     blended = weighted + _MEMORY * normalize(around) * np.maximum(np.linalg.norm(around, axis=-1, keepdims=True), prior)
     turn = normalize(blended + 1e-9 * np.array([1.0, 0.0]))

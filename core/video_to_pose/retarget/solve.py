@@ -23,6 +23,8 @@ from .rig import rest_places
 
 Array = NDArray[np.floating]
 
+_NEAR = np.cos(np.radians(30.0))
+
 
 def solve(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings) -> RigAnimation:
     """Keys that make the rig do what the person did.
@@ -49,7 +51,7 @@ def solve(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSetting
     joints = bones.compose(motion.skeleton, motion.directions, motion.lengths, motion.root).astype(np.float64)
     places: Places = {name: joints[:, j] for j, name in enumerate(BODY_22.joints)}
     target = _rest_of(rig, bone_map, rest_head, rest_rotation, scale)
-    turns = _turns(places, target, motion, bone_map, _facing(target))
+    turns = _turns(places, target, motion, bone_map, _facing(target, R_world_object))
 
     index = {name: b for b, name in enumerate(rig.names)}
     hips = index[bone_map.single["hips"]]
@@ -85,6 +87,19 @@ def _rest_of(rig: Rig, bone_map: BoneMap, heads: Array, rotations: Array, scale:
         b = index[single[part]]
         return (heads[b] + rotations[b][:, 1] * rig.lengths[b] * scale)[None]
 
+    def end(part: str, limb: str) -> Array:
+        """Where a hand or foot points: to its fingers or toes; to its tail, unless an importer made that up."""
+        if part not in single:
+            return tail(limb)
+        b = index[single[part]]
+        children = [c for c, parent in enumerate(rig.parents) if parent == b and "thumb" not in rig.names[c].lower()]
+        ends = [heads[c] for c in children if np.linalg.norm(heads[c] - heads[b]) > 0.3 * rig.lengths[b] * scale]
+        if ends:
+            return np.mean(ends, axis=0)[None]
+        span = heads[b] - heads[index[single[limb]]]
+        made_up = normalize(span) @ rotations[b][:, 1] < 0.5 and part.endswith("hand")
+        return (heads[b] + span)[None] if made_up else tail(part)
+
     places: dict[str, Array] = {}
     for side in SIDES:
         for joint, part in (
@@ -96,26 +111,38 @@ def _rest_of(rig: Rig, bone_map: BoneMap, heads: Array, rotations: Array, scale:
             places[f"{side}_{joint}"] = head(f"{side}_{part}")
         for joint, part, limb in (("ankle", "foot", "lower_leg"), ("wrist", "hand", "forearm")):
             places[f"{side}_{joint}"] = head(f"{side}_{part}") if f"{side}_{part}" in single else tail(f"{side}_{limb}")
-        if f"{side}_toe" in single:
-            places[f"{side}_toe"] = head(f"{side}_toe")
-        else:
-            end = tail(f"{side}_foot") if f"{side}_foot" in single else places[f"{side}_ankle"]
-            places[f"{side}_toe"] = end
-        places[f"{side}_hand"] = tail(f"{side}_hand") if f"{side}_hand" in single else tail(f"{side}_forearm")
+        toe = f"{side}_toe"
+        places[toe] = head(toe) if toe in single else end(f"{side}_foot", f"{side}_lower_leg")
+        places[f"{side}_hand"] = end(f"{side}_hand", f"{side}_forearm")
     shoulders = [head(f"{s}_shoulder") if f"{s}_shoulder" in single else places[f"{s}_shoulder"] for s in SIDES]
     places["thorax"] = (shoulders[0] + shoulders[1]) / 2
     places["pelvis"] = (places["left_hip"] + places["right_hip"]) / 2
     return places
 
 
-def _facing(target: Places) -> Array:
-    """(3, 3) rotation about Z that turns a person who faces -Y to where the rig faces at rest."""
-    left = (target["left_hip"] - target["right_hip"])[0] * [1, 1, 0]
-    if np.linalg.norm(left) < 1e-6:
-        left = (target["left_shoulder"] - target["right_shoulder"])[0] * [1, 1, 0]
-    x = normalize(left)
-    z = np.array([0.0, 0.0, 1.0])
-    return np.stack([x, np.cross(z, x), z], axis=-1)
+def _facing(target: Places, R_world_object: Array) -> Array:
+    """(3, 3) rotation that turns a person who stands facing -Y to how the rig stands, or lies, and faces at rest."""
+    up = _up(target, R_world_object)
+    for joint in ("hip", "shoulder"):
+        left = (target[f"left_{joint}"] - target[f"right_{joint}"])[0]
+        x = normalize(left - (left @ up) * up)
+        if np.any(x):
+            return np.stack([x, np.cross(up, x), up], axis=-1)
+    raise InputError(
+        "The armature's left and right legs start at one point, as do its arms, so nobody can say which way it faces.",
+        "Check the bones' places in Edit Mode.",
+        "rig-unmapped",
+    )
+
+
+def _up(target: Places, R_world_object: Array) -> Array:
+    """(3,) world direction in which a rig at rest stands.
+
+    Torsos lean a little at rest, so where one is near the world's Z, or else an axis of the armature, that is meant.
+    """
+    torso = normalize(target["thorax"] - target["pelvis"])[0]
+    axes = [np.array([0.0, 0.0, 1.0]), *R_world_object.T, *-R_world_object.T]
+    return next((axis for axis in axes if axis @ torso > _NEAR), torso)
 
 
 def _turns(places: Places, target: Places, motion: Motion, bone_map: BoneMap, facing: Array) -> dict[str, Array]:
