@@ -6,9 +6,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import logging
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__
 from .errors import Cancelled, InputError, SetupError, VideoToPoseError
@@ -42,7 +41,12 @@ DEFAULT_MODEL = "mediapipe-pose-full"
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit code: 0 done, 2 the user can mend it, 1 a fault, 130 stopped."""
     _speak_utf8()
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except InputError as wrong:
+        given = sys.argv[1:] if arguments is None else arguments
+        return _fail(Options(json="--json" in given), wrong)
+    logging.getLogger(__package__).handlers = [_WarningTeller(options)]
     try:
         error = _attempt(lambda: options.run(options), options)
     except KeyboardInterrupt:
@@ -72,6 +76,20 @@ def _attempt(job: Callable[[], None], options: Options) -> VideoToPoseError | No
     if options.debug:
         traceback.print_exception(told)
     return told
+
+
+class _WarningTeller(logging.Handler):
+    """What the core warns of, as the other messages of a command."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(logging.WARNING)
+        self.options = options
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.options.json:
+            _say_json({"warning": record.getMessage()})
+        else:
+            print(f"warning: {record.getMessage()}", file=sys.stderr)
 
 
 def _speak_utf8() -> None:
@@ -105,8 +123,7 @@ def _convert(options: Options) -> None:
     _check_endings(outputs, WRITTEN)
     _check_endings(previews, (".mp4",))
     _check_places([*outputs, *previews], [source])
-    if any(out.suffix.lower() in BLENDER_ENDINGS for out in outputs):
-        _blender_command(options.blender)
+    _check_blender((out.suffix for out in outputs), options)
     video.probe(source)  # a missing or broken video is told before a model is fetched
     _fetch_model(settings, options)
     with _Bar(options) as bar:
@@ -144,8 +161,7 @@ def _lift(options: Options) -> None:
     out, settings = Path(options.output), capture_settings(options)
     _check_endings([out], WRITTEN)
     _check_places([out], [Path(options.keypoints)])
-    if out.suffix.lower() in BLENDER_ENDINGS:
-        _blender_command(options.blender)
+    _check_blender([out.suffix], options)
     take = pipeline.lift_and_solve(keypoints.load(options.keypoints), lift.load(settings.lift), settings)
     _write(take, out, options)
     _tell_result(options, take, [out])
@@ -187,8 +203,7 @@ def _batch(options: Options) -> None:
     if not videos:
         raise InputError(f"There is no video in {folder}.", f"Endings read: {' '.join(VIDEO_ENDINGS)}.", "folder-empty")
     _check_places([out / "report.json"], [])
-    if set(endings) & set(BLENDER_ENDINGS):
-        _blender_command(options.blender)
+    _check_blender(endings, options)
     _fetch_model(settings, options)
     stems = [path.stem for path in videos]
     report: list[dict[str, Any]] = []
@@ -352,7 +367,9 @@ def _check_files(*paths: Path) -> None:
 def _need(package: str, work: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise SetupError(
-            f"{work} needs the package {package}.", "Run: pip install 'video-to-pose[training]'", f"no-{package}"
+            f"{work} needs the package {package}, which the extra 'training' brings.",
+            f"Run: {sys.executable} -m pip install {package}",
+            f"no-{package}",
         )
 
 
@@ -389,6 +406,14 @@ def _check_places(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         if place in taken:
             raise InputError(taken[place], "Give every output a name of its own.", "output-taken")
         taken[place] = f"{out} is to be written twice."
+
+
+def _check_blender(endings: Iterable[str], options: Options) -> None:
+    """Look for Blender before the long work, where an ending needs it."""
+    if any(ending.lower() in BLENDER_ENDINGS for ending in endings):
+        from . import blender
+
+        blender.find(options.blender)
 
 
 def _make_folder(out: Path) -> None:
@@ -444,45 +469,10 @@ def _write_bvh(take: Any, out: Path, options: Options) -> None:
     bvh.write(animation, out, rest_frame=options.rest_frame)
 
 
-def _blender_command(given: str | None) -> list[str]:
-    """How headless.py is started: a Blender program, or this Python where bpy is installed."""
-    script = Path(__file__).resolve().parents[2] / "addon" / "headless.py"
-    if not script.is_file():
-        raise SetupError(
-            "FBX, .blend and .glb are written through the Blender extension, which is not beside this installation.",
-            "Run from a source checkout, or write .bvh or .npz and import it in Blender.",
-            "no-addon",
-        )
-    if given and not shutil.which(given):
-        raise InputError(f"There is no program {given}.", "Check the path after --blender.", "no-blender")
-    program = shutil.which(given or "blender")
-    if program:
-        return [program, "-b", "--python", str(script), "--"]
-    if importlib.util.find_spec("bpy"):
-        return [sys.executable, str(script)]
-    raise SetupError(
-        "FBX, .blend and .glb need Blender, and none was found.",
-        "Pass --blender PATH, put blender on PATH, or pip install 'video-to-pose[blender]'.",
-        "no-blender",
-    )
-
-
 def _through_blender(take: Any, out: Path, options: Options) -> None:
-    from .formats import take as take_format
+    from . import blender
 
-    command = _blender_command(options.blender)
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "take.npz"
-        take_format.save(take, saved)
-        command += ["--take", str(saved), f"--{out.suffix.lower()[1:]}", str(out.resolve())]
-        command += ["--root-motion", options.root_motion, "--scale", options.scale]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
-        said = dict(line.split(": ", 1) for line in lines)
-        error = said.get("error", f"Blender ended with exit code {done.returncode}.")
-        kind = InputError if done.returncode == InputError.exit_code else VideoToPoseError
-        raise kind(error, said.get("hint", done.stderr[-500:]), "blender-failed")
+    blender.write(take, [out], blender.find(options.blender), retarget_settings(options))
 
 
 def _tell(options: Options, line: str, value: dict[str, Any]) -> None:
@@ -615,6 +605,13 @@ def retarget_settings(options: Options) -> RetargetSettings:
     return settings
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors read like all the others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[:1].upper()}{message[1:].rstrip('.')}.", f"See: {self.prog} --help", "usage")
+
+
 def _add_detect_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("video and detection")
     group.add_argument("--start", type=float, default=VideoSettings.start_s, metavar="S", help="begin at this second")
@@ -695,16 +692,16 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--root-motion", choices=("hips", "in_place"), default=RetargetSettings.root_motion)
     group.add_argument("--scale", choices=("leg_length", "metres"), default=RetargetSettings.scale)
     group.add_argument("--rest-frame", action="store_true", help="put the rest pose before the first BVH frame")
-    group.add_argument("--blender", metavar="PROGRAM", help="Blender for .fbx, .blend and .glb")
+    group.add_argument("--blender", metavar="PROGRAM", help="Blender, or a Python with bpy, for .fbx, .blend and .glb")
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON lines on standard output")
     common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     common.add_argument("--debug", action="store_true", help="show where an error came from")
 
-    parser = argparse.ArgumentParser(prog="video-to-pose", description="Motion capture from an ordinary video.")
+    parser = _Parser(prog="video-to-pose", description="Motion capture from an ordinary video.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
