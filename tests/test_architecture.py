@@ -2,8 +2,10 @@
 """The rules of the house, held by tests."""
 
 import ast
+import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,14 @@ def test_imports_inside_the_core_are_relative_and_never_of_blender(path):
         assert name.split(".")[0] != "bpy"
 
 
+HOMES = {
+    "av": {"video.py", "preview.py"},
+    "mediapipe": {"detect/mediapipe_pose.py", "mediapipe_bundle.py"},
+    "onnxruntime": {"lift/onnx_lifter.py", "doctor.py"},
+}
+"""The modules that may know of a package, so that another can take its place there."""
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
 def test_heavy_packages_are_imported_where_they_belong(path):
     folder = path.relative_to(CORE).parts[0]
@@ -48,8 +58,9 @@ def test_heavy_packages_are_imported_where_they_belong(path):
         package = name.split(".")[0]
         if level == 0 and package == "torch":
             assert folder in ("nets", "training")
-        if level == 0 and package in ("mediapipe", "onnxruntime", "av"):
+        if level == 0 and package in HOMES:
             assert in_function, f"{package} must be imported inside the function that needs it"
+            assert path.relative_to(CORE).as_posix() in HOMES[package], f"{package} has modules of its own"
 
 
 BLOCKED = """
@@ -82,6 +93,21 @@ def test_converting_a_video_never_imports_torch():
     )
     done = run(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_layers_and_contracts_hold():
+    pytest.importorskip("importlinter")
+    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "core")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_that_converting_needs_pins_what_blender_or_others_have():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [line.partition(">")[0] for line in project["dependencies"]]
+    assert not {"torch", "jax", "onnx", "opencv-python", "bpy"} & set(names)
+    assert not [line for line in project["dependencies"] if "<" in line or "==" in line]
 
 
 def test_the_readmes_commands_are_one_line_each_and_ci_runs_the_second():

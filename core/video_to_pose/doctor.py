@@ -3,19 +3,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
-import os
 import platform
+import re
+import shlex
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 
-from . import __version__, weights
+from . import __version__, detect, lift, weights
 from .errors import VideoToPoseError
+from .lift.onnx_lifter import PROVIDERS
+from .settings import DetectSettings, LiftSettings
 
-_NEEDED = ("numpy", "scipy", "av", "mediapipe", "onnxruntime")
-_OPTIONAL = {"torch": "training", "bpy": "blender", "moderngl": "render"}
+_NEEDED = ("numpy", "scipy", "av", "mediapipe", "onnxruntime", "PIL", "platformdirs", "tqdm")
+_OPTIONAL = {"torch": "training", "bpy": "files of Blender", "moderngl": "rendering"}
+_LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2"}
+"""What MediaPipe links to on Linux, though it does not draw -> Debian's package of it."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,11 @@ class Check:
 
 def examine() -> list[Check]:
     """All checks, in the order a person would mend them."""
-    checks = [_python(), *(_package(name) for name in _NEEDED)]
+    checks = [_python(), *(_package(name) for name in _NEEDED), *_libraries()]
     if all(check.ok for check in checks):
-        checks += [_runtimes(), _providers(), _detector_model()]
-    checks += [_lifters(), _cache(), _blender()]
-    checks += [_package(name, extra) for name, extra in _OPTIONAL.items()]
+        checks += [_runtimes(), _devices(), _detector_model(), _detector(), _lifters()]
+    checks += [_cache(), _blender()]
+    checks += [_package(name, purpose) for name, purpose in _OPTIONAL.items()]
     return checks
 
 
@@ -66,56 +73,100 @@ def _version(package: str) -> str | None:
     return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(set(distributions)))
 
 
-def _package(name: str, extra: str = "") -> Check:
+def _package(name: str, purpose: str = "") -> Check:
     version = _version(name)
-    mend = f"pip install 'video-to-pose[{extra}]'" if extra else "pip install --force-reinstall video-to-pose"
-    return Check(name, version is not None, not extra, version or "not installed", f"Run: {mend}")
+    found = version or ("not installed" + (f" (only for {purpose})" if purpose else ""))
+    return Check(name, version is not None, not purpose, found, f"Run: {_pip('install', _requirement(name))}")
+
+
+def _requirement(package: str) -> str:
+    """What pip is to install for an imported name, as this distribution asks for it."""
+    distribution = {"PIL": "pillow"}.get(package, package)
+    try:
+        asked = metadata.requires("video-to-pose") or []
+    except metadata.PackageNotFoundError:  # run from a source folder or out of the Blender extension
+        asked = []
+    plain = (line.partition(";")[0].strip() for line in asked)
+    return next((line for line in plain if re.split(r"[^\w.-]", line)[0] == distribution), distribution)
+
+
+def _pip(*arguments: str) -> str:
+    return shlex.join([sys.executable, "-m", "pip", *arguments])
+
+
+def _libraries() -> list[Check]:
+    if sys.platform != "linux":
+        return []
+    missing = []
+    for library in _LIBRARIES:
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            missing.append(library)
+    packages = " ".join(_LIBRARIES[library] for library in missing)
+    found = f"missing: {', '.join(missing)}" if missing else ", ".join(_LIBRARIES)
+    mend = f"Run: sudo apt-get install {packages} (Debian, Ubuntu; elsewhere the packages that hold these files)"
+    return [Check("system libraries", not missing, True, found, mend)]
 
 
 def _runtimes() -> Check:
     installed = sorted(set(metadata.packages_distributions().get("onnxruntime", [])))
-    return Check(
-        "one ONNX Runtime",
-        len(installed) == 1,
-        False,
-        ", ".join(installed),
-        "Several ONNX Runtime packages share one folder: pip uninstall -y "
-        + " ".join(installed)
-        + ", then install one.",
-    )
+    keep = next((name for name in installed if name != "onnxruntime"), "onnxruntime")
+    mend = f"They share one folder. Run: {_pip('uninstall', '-y', *installed)} and then: {_pip('install', keep)}"
+    return Check("one ONNX Runtime", len(installed) == 1, False, ", ".join(installed), mend)
 
 
-def _providers() -> Check:
+def _devices() -> Check:
     import onnxruntime
 
-    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
-    return Check("devices", "CPU" in names, True, ", ".join(names), "Reinstall onnxruntime.")
+    available = onnxruntime.get_available_providers()
+    names = [name for name, provider in PROVIDERS.items() if provider in available]
+    mend = f"Run: {_pip('install', '--force-reinstall', 'onnxruntime')}"
+    return Check("devices", "cpu" in names, True, ", ".join(names) or "none", mend)
 
 
 def _detector_model() -> Check:
-    name = "mediapipe-pose-full"
+    name = detect.DETECTORS["mediapipe"].weights[DetectSettings.variant]
     path = weights.find(name)
-    ok = path is not None and weights.verify(name)
-    found = str(path) if path else "not fetched yet (the first capture fetches it)"
-    return Check("detector model", ok or path is None, True, found, f"Run: video-to-pose weights fetch {name}")
+    ok = path is None or weights.verify(name)
+    found = f"{path}{'' if ok else ' is damaged'}" if path else "not fetched yet (the first capture fetches it)"
+    return Check("detector model", ok, True, found, f"Run: video-to-pose weights fetch {name}")
+
+
+def _detector() -> Check:
+    name = detect.DETECTORS["mediapipe"].weights[DetectSettings.variant]
+    if weights.find(name) is None or not weights.verify(name):
+        return Check("detector", True, True, "not tried: its model is not here")
+    try:
+        detect.load(DetectSettings()).close()
+    except VideoToPoseError as error:
+        return Check("detector", False, True, error.message, error.hint)
+    except (ImportError, OSError) as error:  # a native library of its package does not load
+        return Check("detector", False, True, str(error), f"Run: {_pip('install', '--force-reinstall', 'mediapipe')}")
+    return Check("detector", True, True, detect.DETECTORS["mediapipe"].label + " opens")
 
 
 def _lifters() -> Check:
-    names = [status.entry.name for status in weights.list_weights() if status.entry.kind == "lifter"]
-    try:
-        damaged = [name for name in names if not weights.verify(name)]
-    except VideoToPoseError as error:
-        return Check("lifters", False, True, error.message, error.hint)
-    ok = bool(names) and not damaged
-    found = ", ".join(names) if not damaged else f"damaged: {', '.join(damaged)}"
-    return Check("lifters", ok, True, found or "none", "Install video-to-pose again.")
+    mend = "Install this package again from its folder: pip install --force-reinstall --no-deps ."
+    damaged = [name for name in lift.LIFTERS if not weights.verify(name)]
+    if damaged:
+        return Check("lifters", False, True, f"missing or damaged: {', '.join(damaged)}", mend)
+    for name in lift.LIFTERS:
+        try:
+            lift.load(LiftSettings(lifter=name))
+        except VideoToPoseError as error:
+            return Check("lifters", False, True, error.message, error.hint)
+    return Check("lifters", True, True, ", ".join(lift.LIFTERS))
 
 
 def _cache() -> Check:
     folder = weights.folder()
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    ok = os.access(existing, os.W_OK)
-    return Check("cache folder", ok, False, str(folder), f"Make {existing} writable or set {weights.FOLDER_VARIABLE}.")
+    mend = f"Make room or give permission there, or set {weights.FOLDER_VARIABLE} to another folder."
+    try:
+        with tempfile.TemporaryFile(dir=next(path for path in (folder, *folder.parents) if path.exists())):
+            return Check("cache folder", True, False, str(folder))
+    except OSError as error:
+        return Check("cache folder", False, False, f"{folder} cannot be written: {error.strerror}", mend)
 
 
 def _blender() -> Check:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigs of others to lay motion on: one made up, and the CC0 body's Mixamo-named one where it is at hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.core.retarget.motions import about
+from tests.motions import SHARED
+from video_to_pose.rotation import frame_from_axes
+from video_to_pose.types import Rig
+
+Array = NDArray[np.floating]
+Bones = dict[str, tuple[str | None, Array, Array]]
+"""Bone name -> parent, head, tail, parents first, metres, Z up."""
+
+
+def rig_of(bones: Bones, roll_seed: int = 0, world: Array | None = None, unit: float = 1.0) -> Rig:
+    """A rig with random rolls.
+
+    Args:
+        bones: the rig as it stands in the world.
+        roll_seed: of the rolls.
+        world: object matrix; the bones are put into its space, so that the rig stands in the world as before.
+        unit: armature units a metre; the object's scale makes up for it.
+    """
+    rng = np.random.default_rng(roll_seed)
+    world = np.eye(4) if world is None else world.copy()
+    world[:3, :3] /= unit
+    inverse = np.linalg.inv(world)
+    names = list(bones)
+    rest, lengths = [], []
+    for _, head, tail in bones.values():
+        ends = [inverse[:3, :3] @ end + inverse[:3, 3] for end in (head, tail)]
+        span = ends[1] - ends[0]
+        matrix = np.eye(4)
+        matrix[:3, :3] = frame_from_axes(span, np.eye(3)[np.argmin(np.abs(span))]) @ about("y", rng.uniform(0, 360))
+        matrix[:3, 3] = ends[0]
+        rest.append(matrix)
+        lengths.append(np.linalg.norm(span))
+    parents = tuple(names.index(parent) if parent else -1 for parent, _, _ in bones.values())
+    return Rig(tuple(names), parents, np.array(rest), np.array(lengths), world)
+
+
+def a_pose() -> Bones:
+    """A short-legged figure in an A-pose, elbows and knees a little bent, under Unreal's names, with extra bones."""
+    points: dict[str, tuple[str | None, tuple[float, float, float], tuple[float, float, float]]] = {
+        "root": (None, (0, 0, 0), (0, -0.2, 0)),
+        "pelvis": ("root", (0, 0.02, 0.8), (0, 0.02, 0.9)),
+        "spine_01": ("pelvis", (0, 0.02, 0.9), (0, 0, 1.0)),
+        "spine_02": ("spine_01", (0, 0, 1.0), (0, 0.01, 1.12)),
+        "spine_03": ("spine_02", (0, 0.01, 1.12), (0, 0.03, 1.3)),
+        "neck_01": ("spine_03", (0, 0.03, 1.3), (0, 0.01, 1.38)),
+        "head": ("neck_01", (0, 0.01, 1.38), (0, 0.01, 1.6)),
+    }
+    for s, m in (("l", 1), ("r", -1)):
+        points |= {
+            f"clavicle_{s}": ("spine_03", (m * 0.02, 0, 1.27), (m * 0.17, 0.03, 1.29)),
+            f"upperarm_{s}": (f"clavicle_{s}", (m * 0.17, 0.03, 1.29), (m * 0.36, 0.05, 1.11)),
+            f"upperarm_twist_01_{s}": (f"upperarm_{s}", (m * 0.26, 0.04, 1.2), (m * 0.3, 0.04, 1.16)),
+            f"lowerarm_{s}": (f"upperarm_{s}", (m * 0.36, 0.05, 1.11), (m * 0.52, -0.01, 0.95)),
+            f"hand_{s}": (f"lowerarm_{s}", (m * 0.52, -0.01, 0.95), (m * 0.57, -0.03, 0.9)),
+            f"index_01_{s}": (f"hand_{s}", (m * 0.57, -0.05, 0.9), (m * 0.6, -0.06, 0.87)),
+            f"thigh_{s}": ("pelvis", (m * 0.1, 0.01, 0.78), (m * 0.12, -0.02, 0.42)),
+            f"calf_{s}": (f"thigh_{s}", (m * 0.12, -0.02, 0.42), (m * 0.13, 0.03, 0.08)),
+            f"foot_{s}": (f"calf_{s}", (m * 0.13, 0.03, 0.08), (m * 0.14, -0.1, 0.02)),
+            f"ball_{s}": (f"foot_{s}", (m * 0.14, -0.1, 0.02), (m * 0.14, -0.16, 0.02)),
+        }
+    return {name: (parent, np.array(head), np.array(tail)) for name, (parent, head, tail) in points.items()}
+
+
+def mixamo() -> Bones:
+    """The CC0 body's rig with Mixamo's names; skips where it is not at hand."""
+    folder = SHARED / "human"
+    if not folder.is_dir():
+        pytest.skip("the CC0 body's files are not here")
+    vertices: list[list[float]] = []
+    cubes: dict[str, set[int]] = {}
+    group = ""
+    for line in (folder / "base.obj").read_text(encoding="utf-8").splitlines():
+        word, *rest = line.split() or [""]
+        if word == "v":
+            vertices.append([float(value) for value in rest[:3]])
+        elif word == "g":
+            group = rest[0]
+        elif word == "f" and group.startswith("joint-"):
+            cubes.setdefault(group, set()).update(int(item.split("/")[0]) - 1 for item in rest)
+    points = np.array(vertices)[:, [0, 2, 1]] * [0.1, -0.1, 0.1]
+    points[:, 2] -= points[sorted(cubes["joint-ground"]), 2].mean()
+    entries = json.loads((folder / "rig.mixamo.json").read_text(encoding="utf-8"))["bones"]
+
+    def place(end: dict) -> Array:
+        chosen = sorted(cubes[end["cube_name"]]) if end["strategy"] == "CUBE" else end["vertex_indices"]
+        return points[chosen].mean(axis=0)
+
+    def depth(name: str) -> int:
+        return 1 + depth(entries[name]["parent"]) if entries[name]["parent"] else 0
+
+    return {
+        name: (entries[name]["parent"] or None, place(entries[name]["head"]), place(entries[name]["tail"]))
+        for name in sorted(entries, key=depth)
+    }
+
+
+TARGETS = {"a_pose": a_pose, "mixamo": mixamo}
