@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..data import rendered, synthetic
 from ..lift.normalize import LIFTER_KEYPOINTS, feature_count
-from ..nets.anatomy3d import Anatomy3D, clip_lengths
+from ..nets.direction_tcn import DirectionTCN, clip_lengths
 from ..skeleton import BODY_22
 
 VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.3, 0.2
@@ -68,7 +68,7 @@ def bone_lengths(joints: Tensor) -> Tensor:
     return vectors.norm(dim=-1).mean(dim=1)
 
 
-def loss(net: Anatomy3D, features: Tensor, joints: Tensor, up: Tensor) -> tuple[Tensor, dict[str, float]]:
+def loss(net: DirectionTCN, features: Tensor, joints: Tensor, up: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Joint error of predicted directions on true lengths, its velocity, lengths, up. Metres.
 
     A sample holds T + 1 frames: two neighbouring windows whose middles give a velocity.
@@ -92,9 +92,9 @@ def loss(net: Anatomy3D, features: Tensor, joints: Tensor, up: Tensor) -> tuple[
     return total, parts | {"up": up_error.item(), "length_percent": 100 * length.item()}
 
 
-def make_net(settings: TrainingSettings, mean_lengths: Tensor) -> Anatomy3D:
+def make_net(settings: TrainingSettings, mean_lengths: Tensor) -> DirectionTCN:
     mirror = torch.as_tensor(BODY_22.mirror[1:] - 1)
-    return Anatomy3D(
+    return DirectionTCN(
         feature_count(len(LIFTER_KEYPOINTS)),
         mean_lengths,
         mirror,
@@ -119,7 +119,7 @@ def train_on_bank(
     *,
     pairs: Sequence[rendered.Detected] = (),
     start: Path | None = None,
-) -> Anatomy3D:
+) -> DirectionTCN:
     """Train on endless samples of a bank.
 
     Args:
@@ -153,7 +153,7 @@ def train(
     checkpoint: Path,
     start: Path | None = None,
     report: Callable[[str], None] = print,
-) -> Anatomy3D:
+) -> DirectionTCN:
     """Train for a given time with a cosine schedule; the averaged network is returned and saved now and then."""
     torch.manual_seed(settings.seed)
     net = make_net(settings, mean_lengths)
@@ -190,19 +190,19 @@ def train(
         if elapsed - saved > 300:
             saved = elapsed
             _save(averaged.module, settings, step, checkpoint)
-    net = calibrate(_anatomy(averaged), draw, settings.seed)
+    net = calibrate(_network(averaged), draw, settings.seed)
     _save(net, settings, step, checkpoint)
     return net.eval()
 
 
-def _anatomy(averaged: torch.optim.swa_utils.AveragedModel) -> Anatomy3D:
-    assert isinstance(averaged.module, Anatomy3D)
+def _network(averaged: torch.optim.swa_utils.AveragedModel) -> DirectionTCN:
+    assert isinstance(averaged.module, DirectionTCN)
     return averaged.module
 
 
 def calibrate(
-    net: Anatomy3D, draw: Callable[[np.random.Generator], synthetic.Batch], seed: int, batches: int = 60
-) -> Anatomy3D:
+    net: DirectionTCN, draw: Callable[[np.random.Generator], synthetic.Batch], seed: int, batches: int = 60
+) -> DirectionTCN:
     """Measure the batch normalisation statistics anew: averaged weights have others than the steps they come from."""
     layers = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     momenta = [layer.momentum for layer in layers]
@@ -225,7 +225,7 @@ def _save(net: torch.nn.Module, settings: TrainingSettings, steps: int, path: Pa
     partial.replace(path)
 
 
-def load_checkpoint(path: Path) -> tuple[Anatomy3D, dict[str, Any]]:
+def load_checkpoint(path: Path) -> tuple[DirectionTCN, dict[str, Any]]:
     """The network of a checkpoint, ready for use, and what was stored with it."""
     stored = torch.load(path, weights_only=True)
     settings = TrainingSettings(**stored["settings"])

@@ -3,15 +3,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from video_to_pose.nets.anatomy3d import Anatomy3D, clip_lengths  # noqa: E402
+from video_to_pose.nets.direction_tcn import DirectionTCN, clip_lengths  # noqa: E402
 
 BONES, FEATURES = 5, 12
 
 
 @pytest.fixture
-def net() -> Anatomy3D:
+def net() -> DirectionTCN:
     torch.manual_seed(0)
-    return Anatomy3D(FEATURES, torch.full((BONES,), 0.3), torch.tensor([0, 2, 1, 4, 3]), channels=16, levels=2).eval()
+    return DirectionTCN(
+        FEATURES, torch.full((BONES,), 0.3), torch.tensor([0, 2, 1, 4, 3]), channels=16, levels=2
+    ).eval()
 
 
 def test_directions_and_up_are_unit_vectors(net):

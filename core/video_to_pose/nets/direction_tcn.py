@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Anatomy3D, first cut: bone direction × bone length (Chen et al. 2021, "Anatomy-aware 3D human pose
-estimation with bone-based pose decomposition").
+"""The product's lifter: bone directions from a temporal convolutional network, bone lengths from the whole clip.
 
-What is here of the paper: the decomposition of a pose into bone directions and bone lengths (Sec. III), a temporal
-convolutional direction network over T frames (Sec. III-B, one sub-network), and a bone length network that looks
-at many frames of the whole clip and weighs them by attention, one set of lengths a clip (Sec. III-C). The stacked
-sub-networks, joint shift loss and the rest of the paper come with the complete implementation.
-
-Beyond the paper: the network also says which way is up, since the camera may be pitched or rolled.
+It borrows from Anatomy3D (`anatomy3d.py` has the paper itself) the decomposition of a pose into directions and
+lengths, one direction network over T frames, and lengths that many frames of the clip vote for by attention, one set
+a clip. Beyond the paper the network also says which way is up, since the camera may be pitched or rolled. It takes
+prepared features and not plain keypoints (`lift.normalize`), so it is no `LiftingNet`.
 """
 
 from __future__ import annotations
@@ -110,7 +107,7 @@ def clip_lengths(lengths: Tensor, logits: Tensor) -> Tensor:
     return (logits.softmax(dim=1) * lengths).sum(dim=1)
 
 
-class Anatomy3D(nn.Module):
+class DirectionTCN(nn.Module):
     """Direction and length network side by side, as exported to ONNX.
 
     Outputs for features (N, F, 3 K + 3): ``directions`` (N, F, B, 3) unit vectors in view axes, ``up`` (N, F, 3),
