@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -42,6 +42,23 @@ _SIDE_WORD = re.compile(r"^(left|right)[ _.-]*|[ _.-]*(left|right)$", re.IGNOREC
 _SIDE_LETTER = re.compile(r"^([lrLR])[ _.-]+|[ _.-]([lrLR])$|^([lr])(?=[A-Z])")
 
 
+@dataclass(frozen=True)
+class Switch:
+    """A custom property of a pose bone that chooses between turning a rig's own bones (FK) and pulling at its controls.
+
+    Attributes:
+        bone: pose bone that has the property.
+        prop: the property's name; its data path is ``pose.bones["bone"]["prop"]``.
+        fk: value with which the bones in `BoneMap.single` lead.
+        ik: value with which the bones in `BoneMap.controls` lead.
+    """
+
+    bone: str
+    prop: str
+    fk: float
+    ik: float
+
+
 @dataclass(frozen=True, eq=False)
 class BoneMap:
     """Parts and the rig's bones that play them.
@@ -51,18 +68,48 @@ class BoneMap:
             ``upper_arm``, ``forearm``, ``hand``, ``upper_leg``, ``lower_leg``, ``foot``, ``toe``.
         spine: bones from above the hips up to the chest.
         neck: bones from above the chest up to below the head.
+        root: bone above the hips that carries the whole rig, empty when there is none.
+        twist: ``left_upper_arm``, ``left_forearm``, ``left_upper_leg``, ``left_lower_leg`` and the right ones -> the
+            bones that share the limb's twist, near to far, whether they lie in the chain or are leaves beside it.
+        fingers: ``left_thumb``, ``left_index``, ``left_middle``, ``left_ring``, ``left_little`` and the right ones ->
+            the finger's first bone (the proximal phalanx; the thumb's first bone).
+        controls: IK controls: ``left_hand``, ``left_foot``, the poles ``left_elbow`` and ``left_knee``, the right ones.
+        switches: custom properties that choose whether `single` or `controls` lead.
+        confidence: part (key of `single`, or ``spine``, ``neck``, ``root``) -> 0 ... 1.
+        convention: whose names the rig bears, e.g. ``mixamo``, ``rigify``; ``unknown`` when nobody's.
     """
 
     single: Mapping[str, str]
     spine: tuple[str, ...]
     neck: tuple[str, ...]
+    root: str = ""
+    twist: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fingers: Mapping[str, str] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
+    switches: tuple[Switch, ...] = ()
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    convention: str = "unknown"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "single", MappingProxyType(dict(self.single)))
+        for name in ("single", "fingers", "controls", "confidence"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        object.__setattr__(self, "twist", MappingProxyType({limb: tuple(b) for limb, b in self.twist.items()}))
+        object.__setattr__(self, "switches", tuple(self.switches))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"single": dict(self.single), "spine": list(self.spine), "neck": list(self.neck)}
+        return {
+            "convention": self.convention,
+            "root": self.root,
+            "single": dict(self.single),
+            "spine": list(self.spine),
+            "neck": list(self.neck),
+            "twist": {limb: list(bones) for limb, bones in self.twist.items()},
+            "fingers": dict(self.fingers),
+            "controls": dict(self.controls),
+            "switches": [asdict(switch) for switch in self.switches],
+            "confidence": dict(self.confidence),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BoneMap:
@@ -80,7 +127,22 @@ class BoneMap:
             raise ValueError(f"unknown parts: {', '.join(sorted(unknown))}")
         if missing := [part for part in _NEEDED if part not in single]:
             raise ValueError(f"a bone map needs {', '.join(missing)}")
-        return cls(single, spine, neck)
+        try:
+            switches = tuple(Switch(**switch) for switch in values.get("switches", ()))
+        except TypeError as error:
+            raise ValueError(f"a switch needs bone, prop, fk and ik: {error}") from error
+        return cls(
+            single,
+            spine,
+            neck,
+            root=str(values.get("root", "")),
+            twist={limb: tuple(bones) for limb, bones in values.get("twist", {}).items()},
+            fingers=dict(values.get("fingers", {})),
+            controls=dict(values.get("controls", {})),
+            switches=switches,
+            confidence=dict(values.get("confidence", {})),
+            convention=str(values.get("convention", "unknown")),
+        )
 
 
 def map_bones(rig: Rig) -> BoneMap:
