@@ -139,7 +139,80 @@ H36M_17 = _tree(
 )
 """Human3.6M's 17 joints in VideoPose3D's order."""
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (BODY_22, H36M_17)}
+HUMANEVA_15 = _tree(
+    "humaneva15",
+    [
+        ("pelvis", None),
+        ("thorax", "pelvis"),
+        ("left_shoulder", "thorax"),
+        ("left_elbow", "left_shoulder"),
+        ("left_wrist", "left_elbow"),
+        ("right_shoulder", "thorax"),
+        ("right_elbow", "right_shoulder"),
+        ("right_wrist", "right_elbow"),
+        ("left_hip", "pelvis"),
+        ("left_knee", "left_hip"),
+        ("left_ankle", "left_knee"),
+        ("right_hip", "pelvis"),
+        ("right_knee", "right_hip"),
+        ("right_ankle", "right_knee"),
+        ("head", "thorax"),
+    ],
+)
+"""HumanEva-I's 15 joints in the order of VideoPose3D's data_3d_humaneva15.npz."""
+
+MPI_INF_3DHP_17 = _tree(
+    "3dhp17",
+    [
+        ("pelvis", None),
+        ("right_hip", "pelvis"),
+        ("right_knee", "right_hip"),
+        ("right_ankle", "right_knee"),
+        ("left_hip", "pelvis"),
+        ("left_knee", "left_hip"),
+        ("left_ankle", "left_knee"),
+        ("spine", "pelvis"),
+        ("thorax", "spine"),  # 3DHP: neck
+        ("head", "thorax"),
+        ("head_top", "head"),
+        ("left_shoulder", "thorax"),
+        ("left_elbow", "left_shoulder"),
+        ("left_wrist", "left_elbow"),
+        ("right_shoulder", "thorax"),
+        ("right_elbow", "right_shoulder"),
+        ("right_wrist", "right_elbow"),
+    ],
+)
+"""MPI-INF-3DHP's 17 joints (those of its test set), in Human3.6M's order so that parents come first.
+
+The data set's own order is head_top, thorax, right arm, left arm, right leg, left leg, pelvis, spine, head.
+"""
+
+MPI_INF_3DHP_14 = _tree(
+    "3dhp14",
+    [
+        ("thorax", None),  # 3DHP: neck
+        ("head_top", "thorax"),
+        ("right_shoulder", "thorax"),
+        ("right_elbow", "right_shoulder"),
+        ("right_wrist", "right_elbow"),
+        ("left_shoulder", "thorax"),
+        ("left_elbow", "left_shoulder"),
+        ("left_wrist", "left_elbow"),
+        ("right_hip", "thorax"),
+        ("right_knee", "right_hip"),
+        ("right_ankle", "right_knee"),
+        ("left_hip", "thorax"),
+        ("left_knee", "left_hip"),
+        ("left_ankle", "left_knee"),
+    ],
+)
+"""The 14 of those joints that MPI-INF-3DHP scores. The pelvis is not one of them, so the tree hangs from the neck.
+
+The data set's own order has head_top first.
+"""
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (BODY_22, H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, MPI_INF_3DHP_14)}
 
 MEDIAPIPE_33: tuple[str, ...] = (
     "nose",

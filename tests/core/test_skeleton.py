@@ -4,7 +4,17 @@
 import numpy as np
 import pytest
 
-from video_to_pose.skeleton import BODY_22, MEDIAPIPE_33, SKELETONS, Skeleton, mirror_indices
+from video_to_pose.skeleton import (
+    BODY_22,
+    H36M_17,
+    HUMANEVA_15,
+    MEDIAPIPE_33,
+    MPI_INF_3DHP_14,
+    MPI_INF_3DHP_17,
+    SKELETONS,
+    Skeleton,
+    mirror_indices,
+)
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS.keys())
@@ -27,6 +37,22 @@ def test_a_bone_ends_at_its_joint():
     bone = BODY_22.index("left_knee") - 1
     assert BODY_22.bone_children[bone] == BODY_22.index("left_knee")
     assert BODY_22.bone_parents[bone] == BODY_22.index("left_hip")
+
+
+def test_the_benchmarks_have_the_joints_their_names_say():
+    for skeleton, joints in ((HUMANEVA_15, 15), (MPI_INF_3DHP_14, 14), (MPI_INF_3DHP_17, 17), (H36M_17, 17)):
+        assert skeleton.joint_count == joints and SKELETONS[skeleton.name] is skeleton
+    assert HUMANEVA_15.parents == (-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1)  # as in data_3d_humaneva15.npz
+    assert MPI_INF_3DHP_17.parents == H36M_17.parents, "one tree, so that lifters can cross from one to the other"
+    assert set(MPI_INF_3DHP_14.joints) == set(MPI_INF_3DHP_17.joints) - {"pelvis", "spine", "head"}
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS.keys())
+def test_every_skeleton_has_both_arms_and_both_legs(skeleton):
+    for side in ("left", "right"):
+        for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")):
+            for near, far in zip(chain, chain[1:], strict=False):
+                assert skeleton.parents[skeleton.index(f"{side}_{far}")] == skeleton.index(f"{side}_{near}")
 
 
 @pytest.mark.parametrize(
