@@ -115,6 +115,22 @@ BODY_22 = _tree(
 )
 """The product's skeleton: body, feet to the ball, hands to the knuckles, head with nose."""
 
+_DETAILS = [("heel", "ankle"), ("thumb", "wrist"), ("index", "wrist"), ("little", "wrist"), ("ear", "head")]
+
+BODY_32 = Skeleton(
+    "body32",
+    (*BODY_22.joints, *(f"{side}_{joint}" for side in ("left", "right") for joint, _ in _DETAILS)),
+    (
+        *BODY_22.parents,
+        *(
+            BODY_22.index(parent if parent == "head" else f"{side}_{parent}")
+            for side in ("left", "right")
+            for _, parent in _DETAILS
+        ),
+    ),
+)
+"""`BODY_22` and what tells how feet, hands and head are turned: heels, ears, bases of thumb, index and little finger."""
+
 H36M_17 = _tree(
     "h36m17",
     [
@@ -212,7 +228,9 @@ MPI_INF_3DHP_14 = _tree(
 The data set's own order has head_top first.
 """
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (BODY_22, H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, MPI_INF_3DHP_14)}
+SKELETONS = {
+    skeleton.name: skeleton for skeleton in (BODY_22, BODY_32, H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, MPI_INF_3DHP_14)
+}
 
 MEDIAPIPE_33: tuple[str, ...] = (
     "nose",

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..rotation import between, frame_from_axes, normalize
-from ..skeleton import BODY_22
+from ..skeleton import BODY_22, Skeleton
 from .mocap import Z_UP, MocapClip
 
 Array = NDArray[np.floating]
@@ -278,8 +278,8 @@ def landmarks(body: Body, posed: Posed) -> Array:
     return np.einsum("ln,fni->fli", mean, skin(body, posed, index))
 
 
-def joints(body: Body, posed: Posed) -> Array:
-    """(F, 22, 3) joints of `BODY_22`, metres: joint centres of the rig and two points fixed in the head."""
+def joints(body: Body, posed: Posed, skeleton: Skeleton = BODY_22) -> Array:
+    """(F, J, 3) joints of `BODY_22` or `BODY_32`, metres: joint centres, and points fixed in head, hands and feet."""
     at = {bone: posed.positions[:, b] for b, bone in enumerate(body.bones)}
 
     def rigid(bone: str, point: Array) -> Array:
@@ -302,4 +302,9 @@ def joints(body: Body, posed: Posed) -> Array:
             places[f"{side}_{joint}"] = at[Side + bone]
         knuckles = [body.joint_centres[f"joint-{s}-finger-{finger}-1"] for finger in (2, 3, 4, 5)]
         places[f"{side}_hand"] = rigid(Side + "Hand", np.mean(knuckles, axis=0))
-    return np.stack([places[joint] for joint in BODY_22.joints], axis=1)
+        places[f"{side}_index"], places[f"{side}_little"] = (rigid(Side + "Hand", knuckles[k]) for k in (0, 3))
+        places[f"{side}_thumb"] = rigid(Side + "Hand", body.joint_centres[f"joint-{s}-finger-1-2"])
+        for joint, bone in (("heel", "Foot"), ("ear", "Head")):
+            point = body.vertices[body.landmarks[f"{side}_{joint}"]].mean(axis=0)
+            places[f"{side}_{joint}"] = rigid((Side if joint == "heel" else "") + bone, point)
+    return np.stack([places[joint] for joint in skeleton.joints], axis=1)
