@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Skeletons are trees; left and right are partners."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_the_benchmarks_have_the_joints_their_names_say():
 def test_every_skeleton_has_both_arms_and_both_legs(skeleton):
     for side in ("left", "right"):
         for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")):
-            for near, far in zip(chain, chain[1:], strict=False):
+            for near, far in pairwise(chain):
                 assert skeleton.parents[skeleton.index(f"{side}_{far}")] == skeleton.index(f"{side}_{near}")
 
 
