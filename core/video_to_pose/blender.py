@@ -13,11 +13,12 @@ from pathlib import Path
 
 from .errors import Cancelled, InputError, SetupError, VideoToPoseError
 from .formats import take as take_file
-from .settings import RetargetSettings
+from .settings import ExportSettings, RetargetSettings
 from .types import Take
 
 ENDINGS = (".fbx", ".blend", ".glb")
 
+_PLAIN = ExportSettings()
 _ABOVE = Path(__file__).resolve().parents[2]  # a source checkout, or the installed extension
 
 
@@ -72,7 +73,13 @@ def _usual_place() -> str | None:
     return str(max(places)) if places else None
 
 
-def write(take: Take, outputs: Sequence[Path], command: Sequence[str], settings: RetargetSettings) -> None:
+def write(
+    take: Take,
+    outputs: Sequence[Path],
+    command: Sequence[str],
+    settings: RetargetSettings,
+    export: ExportSettings = _PLAIN,
+) -> None:
     """Write a Take on an armature of its own to `outputs`, one file an ending of `ENDINGS`, in one run of Blender.
 
     Args:
@@ -80,6 +87,7 @@ def write(take: Take, outputs: Sequence[Path], command: Sequence[str], settings:
         outputs: files to write; their folders exist.
         command: from `find`.
         settings: how the motion is laid on the armature.
+        export: for whom the files are written.
 
     Raises:
         InputError, Cancelled, VideoToPoseError: what the script in Blender said.
@@ -88,6 +96,8 @@ def write(take: Take, outputs: Sequence[Path], command: Sequence[str], settings:
         saved = Path(folder) / "take.npz"
         take_file.save(take, saved)
         whole = [*command, "--take", str(saved), "--root-motion", settings.root_motion, "--scale", settings.scale]
+        whole += ["--fbx-profile", export.fbx_profile]
+        whole += ["--reference-frame", export.reference_frame] if export.reference_frame else []
         for out in outputs:
             whole += [f"--{out.suffix.lower()[1:]}", str(out.resolve())]
         try:

@@ -20,9 +20,14 @@ from typing import Any, NoReturn
 from . import __version__
 from .errors import Cancelled, InputError, SetupError, VideoToPoseError
 from .settings import (
+    BVH_CHANNELS,
+    BVH_PROFILES,
+    FBX_PROFILES,
+    REFERENCE_FRAMES,
     CameraSettings,
     CaptureSettings,
     DetectSettings,
+    ExportSettings,
     LiftSettings,
     MotionSettings,
     RetargetSettings,
@@ -466,13 +471,20 @@ def _write_bvh(take: Any, out: Path, options: Options) -> None:
 
     rig = retarget.rig_from_motion(take.motion)
     animation = retarget.solve(take.motion, rig, retarget.map_bones(rig), retarget_settings(options))
-    bvh.write(animation, out, rest_frame=options.rest_frame)
+    export = export_settings(options)
+    bvh.write(
+        animation,
+        out,
+        profile=bvh.BVH_PROFILES[export.bvh_profile],
+        channels=export.bvh_channels,
+        reference_frame=export.reference_frame,
+    )
 
 
 def _through_blender(take: Any, out: Path, options: Options) -> None:
     from . import blender
 
-    blender.write(take, [out], blender.find(options.blender), retarget_settings(options))
+    blender.write(take, [out], blender.find(options.blender), retarget_settings(options), export_settings(options))
 
 
 def _tell(options: Options, line: str, value: dict[str, Any]) -> None:
@@ -569,6 +581,10 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (MotionSettings, "flat_floor"): "--flat-floor",
     (RetargetSettings, "root_motion"): "--root-motion",
     (RetargetSettings, "scale"): "--scale",
+    (ExportSettings, "fbx_profile"): "--fbx-profile",
+    (ExportSettings, "bvh_profile"): "--bvh-profile",
+    (ExportSettings, "bvh_channels"): "--bvh-channels",
+    (ExportSettings, "reference_frame"): "--reference-frame",
 }
 """Settings field -> command line option. A test keeps this table, the parser and `settings` together."""
 
@@ -602,6 +618,12 @@ def capture_settings(options: Options) -> CaptureSettings:
 def retarget_settings(options: Options) -> RetargetSettings:
     """How the motion is laid on the rig."""
     settings: RetargetSettings = _from_options(RetargetSettings, options)
+    return settings
+
+
+def export_settings(options: Options) -> ExportSettings:
+    """For whom the files are written."""
+    settings: ExportSettings = _from_options(ExportSettings, options)
     return settings
 
 
@@ -691,7 +713,32 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rig and files")
     group.add_argument("--root-motion", choices=("hips", "in_place"), default=RetargetSettings.root_motion)
     group.add_argument("--scale", choices=("leg_length", "metres"), default=RetargetSettings.scale)
-    group.add_argument("--rest-frame", action="store_true", help="put the rest pose before the first BVH frame")
+    group.add_argument(
+        "--fbx-profile",
+        choices=FBX_PROFILES,
+        default=ExportSettings.fbx_profile,
+        help="for whom an .fbx is: unreal is animation for a skeleton that is there already, unreal-mesh brings a mesh "
+        "that makes one (default: %(default)s)",
+    )
+    group.add_argument(
+        "--bvh-profile",
+        choices=BVH_PROFILES,
+        default=ExportSettings.bvh_profile,
+        help="whose names and joints a .bvh has (default: %(default)s)",
+    )
+    group.add_argument(
+        "--bvh-channels",
+        choices=BVH_CHANNELS,
+        default=ExportSettings.bvh_channels,
+        help="order of a .bvh's rotation channels (default: the profile's)",
+    )
+    group.add_argument(
+        "--reference-frame",
+        choices=REFERENCE_FRAMES,
+        default=ExportSettings.reference_frame,
+        help="rest puts the rest pose before the first frame, in every format (default: the profile's; "
+        "motionbuilder and cmu have it)",
+    )
     group.add_argument("--blender", metavar="PROGRAM", help="Blender, or a Python with bpy, for .fbx, .blend and .glb")
 
 

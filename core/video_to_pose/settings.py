@@ -122,3 +122,25 @@ class RetargetSettings:
     """``hips``: the hips carry the path; ``in_place``: they keep to their spot and only bob up and down."""
     scale: str = "leg_length"
     """``leg_length``: the path fits the rig's legs; ``metres``: the rig covers the person's true distances."""
+
+
+FBX_PROFILES = ("plain", "unreal", "unreal-mesh", "unity")
+"""For whom an FBX is written; the extension's `exports` says what that means."""
+BVH_PROFILES = ("plain", "motionbuilder", "cmu")
+"""Whose names and joints a BVH has; `formats.bvh_profiles` says what that means."""
+BVH_CHANNELS = ("ZXY", "ZYX", "XYZ", "XZY", "YXZ", "YZX")
+"""Orders a BVH joint's rotation channels may stand in; the first one turns last."""
+REFERENCE_FRAMES = ("none", "rest")
+"""What may stand before the first captured frame: nothing, or the rest pose."""
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """How files are written for other programs."""
+
+    fbx_profile: str = "plain"
+    bvh_profile: str = "plain"
+    bvh_channels: str | None = None
+    """One of `BVH_CHANNELS`; None is the profile's own order."""
+    reference_frame: str | None = None
+    """One of `REFERENCE_FRAMES`; None is the profile's own choice."""

@@ -341,6 +341,7 @@ STAGES = [
     settings.CameraSettings,
     settings.MotionSettings,
     settings.RetargetSettings,
+    settings.ExportSettings,
 ]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files import written_whole
 from ..kinematics import pose_matrices
+from ..retarget.bone_map import BoneMap, map_bones
+from ..settings import BVH_CHANNELS, REFERENCE_FRAMES
 from ..types import RigAnimation
+from .bvh_profiles import BVH_PROFILES, BvhProfile, Joint, joint_tree
 
 _Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 """Maps the world's axes (Z up, front at -Y) to BVH's (Y up, front at +Z)."""
@@ -155,38 +159,52 @@ def _about_axis(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrix
 
 
-def write(animation: RigAnimation, path: str | Path, *, rest_frame: bool = False) -> None:
-    """Write a rig's keys as BVH: Y up, facing +Z at rest, centimetres, channels Z X Y.
+def write(
+    animation: RigAnimation,
+    path: str | Path,
+    *,
+    profile: BvhProfile = BVH_PROFILES["plain"],
+    bone_map: BoneMap | None = None,
+    channels: str | None = None,
+    reference_frame: str | None = None,
+) -> None:
+    """Write a rig's keys as BVH: Y up, facing +Z at rest, centimetres.
 
-    Joints are the bone whose location is keyed (the first root, if none is) and the bones below it, in the rig's
-    own rest pose (where all rotations are zero); a bone without children ends in an end site at its tail. The
-    armature object's place is left out, its scale is kept.
+    Joints are the topmost bone whose location is keyed (the first root, if none is) and the bones below it, in the
+    rig's own rest pose (where all rotations are zero); a bone without children ends in an end site at its tail. The
+    armature object's place is left out, its scale is kept. White space in names becomes ``_``: most readers cut a
+    name off there.
 
     Args:
         animation: the keys.
         path: target; it is replaced whole.
-        rest_frame: put the rest pose before the first frame.
+        profile: names, joints and order that a program expects, one of `BVH_PROFILES`.
+        bone_map: the rig's parts, for profiles that rename; None finds them, and keeps the names of a rig that cannot
+            be mapped.
+        channels: order of the rotation channels, one of `settings.BVH_CHANNELS`; None is the profile's.
+        reference_frame: ``rest`` puts the rest pose before the first frame, ``none`` does not; None is the profile's.
 
     Raises:
-        InputError: the target cannot be written.
+        InputError: the target cannot be written, or an option is none of those there are.
     """
+    order = _one_of(channels or profile.channels, BVH_CHANNELS, "an order of rotation channels", "bvh-channels")
+    reference = _one_of(
+        reference_frame or profile.reference_frame, REFERENCE_FRAMES, "a reference frame", "reference-frame"
+    )
     rig = animation.rig
-    scale = float(np.linalg.norm(rig.world[:3, 0]))
-    matrices = pose_matrices(animation)
-    root = animation.located[0] if animation.located else 0
-    order = _depth_first(rig.parents, root)
-    turns = _Y_UP @ matrices[..., :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2) @ _Y_UP.T
-    heads = rig.rest[:, :3, 3] @ _Y_UP.T * scale * _CM
-    tails = (rig.rest[:, :3, 3] + rig.rest[:, :3, 1] * rig.lengths[:, None]) @ _Y_UP.T * scale * _CM
-    above = np.swapaxes(turns[:, [rig.parents[b] for b in order[1:]]], -1, -2)
-    local = np.concatenate([turns[:, [root]], above @ turns[:, order[1:]]], axis=1)
-    place = matrices[:, root, :3, 3] @ _Y_UP.T * scale * _CM
-    values = np.concatenate([place, _euler_zxy(local).reshape(len(local), -1)], axis=1)
-    if rest_frame:
-        rest = np.zeros((1, values.shape[1]))
-        rest[0, :3] = heads[root]
-        values = np.concatenate([rest, values])
-    text = _hierarchy(rig.names, rig.parents, root, heads, tails)
+    if profile.spine and bone_map is None:
+        with suppress(InputError):
+            bone_map = map_bones(rig)
+    root = _root(animation, profile, bone_map)
+    tree = joint_tree(rig, root, profile, bone_map)
+    joints = tree.walk()
+    located = [j == 0 or (joint.bone in animation.located and not joint.rigid) for j, joint in enumerate(joints)]
+    to_file = _Y_UP * float(np.linalg.norm(rig.world[:3, 0])) * _CM
+    values = _values(animation, joints, located, to_file, order)
+    if reference == "rest":
+        values = np.concatenate([_rest_values(joints, located, to_file), values])
+
+    text = "HIERARCHY\n" + _block(tree, tree, to_file, order, {joints[j] for j in np.flatnonzero(located)}, 0)
     text += f"MOTION\nFrames: {len(values)}\nFrame Time: {1.0 / animation.frame_rate:.9f}\n"
     line = " ".join(["%.5f"] * values.shape[1]) + "\n"
     text += (line * len(values)) % tuple(values.ravel().tolist())
@@ -194,71 +212,92 @@ def write(animation: RigAnimation, path: str | Path, *, rest_frame: bool = False
         partial.write_text(text, encoding="utf-8")
 
 
-def _depth_first(parents: tuple[int, ...], root: int) -> list[int]:
-    """A bone and those below it, in the order a BVH lists them."""
-    order: list[int] = []
-    waiting = [root]
-    while waiting:
-        bone = waiting.pop()
-        order.append(bone)
-        waiting += [child for child in range(len(parents) - 1, bone, -1) if parents[child] == bone]
-    return order
+def _values(
+    animation: RigAnimation, joints: list[Joint], located: list[bool], to_file: NDArray[np.float64], order: str
+) -> NDArray[np.float64]:
+    """(F, C) channel values in file order."""
+    rig, matrices = animation.rig, pose_matrices(animation)
+    bones, parents = [joint.bone for joint in joints], _parents(joints)
+    turns = (_Y_UP @ matrices[..., :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2) @ _Y_UP.T)[:, bones]
+    from_bone = (np.array([joint.place for joint in joints]) - rig.rest[bones][:, :3, 3]) @ to_file.T
+    places = matrices[:, bones][..., :3, 3] @ to_file.T + np.einsum("fjab,jb->fja", turns, from_bone)
+    above = np.swapaxes(turns[:, parents[1:]], -1, -2)
+    angles = _eulers(np.concatenate([turns[:, :1], above @ turns[:, 1:]], axis=1), order)
+    shifts = np.einsum("fjab,fjb->fja", above, places[:, 1:] - places[:, parents[1:]])
+    shifts = np.concatenate([places[:, :1], shifts], axis=1)
+    blocks = [block for j in range(len(joints)) for block in ([shifts[:, j]] if located[j] else []) + [angles[:, j]]]
+    return np.concatenate(blocks, axis=1)
 
 
-def _hierarchy(
-    names: tuple[str, ...],
-    parents: tuple[int, ...],
-    root: int,
-    heads: NDArray[np.float64],
-    tails: NDArray[np.float64],
+def _rest_values(joints: list[Joint], located: list[bool], to_file: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(1, C) channel values of the rest pose."""
+    places = np.array([joint.place for joint in joints]) @ to_file.T
+    shifts = places - np.concatenate([np.zeros((1, 3)), places[_parents(joints)[1:]]])
+    return np.concatenate(
+        [part for j in range(len(joints)) for part in ([shifts[j]] if located[j] else []) + [np.zeros(3)]]
+    )[None]
+
+
+def _parents(joints: list[Joint]) -> list[int]:
+    above = {child: parent for parent, joint in enumerate(joints) for child in joint.children}
+    return [above.get(joint, -1) for joint in joints]
+
+
+def _one_of(value: str, allowed: tuple[str, ...], what: str, code: str) -> str:
+    if value not in allowed:
+        raise InputError(f"{value} is not {what}.", f"Use one of: {', '.join(allowed)}.", code)
+    return value
+
+
+def _root(animation: RigAnimation, profile: BvhProfile, bone_map: BoneMap | None) -> int:
+    """The bone the file starts at."""
+    if profile.from_hips and bone_map is not None:
+        return animation.rig.names.index(bone_map.single["hips"])
+    return min(animation.located, default=0)  # parents come before their children
+
+
+def _block(
+    joint: Joint, parent: Joint, to_file: NDArray[np.float64], order: str, located: set[Joint], depth: int
 ) -> str:
-    def block(bone: int, depth: int) -> str:
-        tab = "\t" * depth
-        offset = heads[bone] - (heads[parents[bone]] if depth else 0.0)
-        kind, channels = ("JOINT", 3) if depth else ("ROOT", 6)
-        position = "Xposition Yposition Zposition " if depth == 0 else ""
-        text = f"{tab}{kind} {names[bone]}\n{tab}{{\n{tab}\tOFFSET {_numbers(offset)}\n"
-        text += f"{tab}\tCHANNELS {channels} {position}Zrotation Xrotation Yrotation\n"
-        children = [child for child, parent in enumerate(parents) if parent == bone]
-        for child in children:
-            text += block(child, depth + 1)
-        if not children:
-            end = _numbers(tails[bone] - heads[bone])
-            text += f"{tab}\tEnd Site\n{tab}\t{{\n{tab}\t\tOFFSET {end}\n{tab}\t}}\n"
-        return text + f"{tab}}}\n"
-
-    return "HIERARCHY\n" + block(root, 0)
+    """A joint's lines and those of all below it."""
+    tab = "\t" * depth
+    offset = joint.place - (parent.place if depth else 0.0)
+    angles = " ".join(f"{axis}rotation" for axis in order)
+    position = "Xposition Yposition Zposition " if joint in located else ""
+    text = f"{tab}{'JOINT' if depth else 'ROOT'} {joint.name}\n{tab}{{\n{tab}\tOFFSET {_numbers(to_file @ offset)}\n"
+    text += f"{tab}\tCHANNELS {6 if position else 3} {position}{angles}\n"
+    text += "".join(_block(child, joint, to_file, order, located, depth + 1) for child in joint.children)
+    if joint.end is not None and not joint.children:
+        end = _numbers(to_file @ (joint.end - joint.place))
+        text += f"{tab}\tEnd Site\n{tab}\t{{\n{tab}\t\tOFFSET {end}\n{tab}\t}}\n"
+    return text + f"{tab}}}\n"
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
     return " ".join(f"{value:.6f}" for value in values)
 
 
-def _euler_zxy(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F, J, 3, 3) to degrees (F, J, 3) with R = Rz Rx Ry, continuous in time."""
-    across, along = -rotations[..., 0, 1], rotations[..., 1, 1]
-    z = np.arctan2(across, along)
-    free = np.hypot(across, along) < _LOCKED  # any z will do here: keep the one before, or the first there is
-    frames = np.arange(len(z))[:, None]
+def _eulers(rotations: NDArray[np.float64], order: str) -> NDArray[np.float64]:
+    """(F, J, 3, 3) to degrees (F, J, 3) about the axes of `order`, R = R_first R_second R_third, continuous in time."""
+    i, j, k = ("XYZ".index(axis) for axis in order)
+    sign = 1.0 if (i, j, k) in {(0, 1, 2), (1, 2, 0), (2, 0, 1)} else -1.0
+    across, along = -sign * rotations[..., j, k], rotations[..., k, k]
+    first = np.arctan2(across, along)
+    free = np.hypot(across, along) < _LOCKED  # any first angle will do here: keep the one before, or the first there is
+    frames = np.arange(len(first))[:, None]
     source = np.maximum.accumulate(np.where(free, -1, frames), axis=0)
     source = np.where(source < 0, np.argmin(free, axis=0), source)
-    z = np.take_along_axis(z, source, axis=0)
-    # of the two solutions (z, x, y) and (z + pi, pi - x, y + pi), keep to the one at hand
-    x, y = _xy_under(z, rotations)
-    here = np.stack([z, x, y], axis=-1)
-    there = np.stack([z + np.pi, np.pi - x, y + np.pi], axis=-1)
+    first = np.take_along_axis(first, source, axis=0)
+    # of the two solutions (a, b, c) and (a + pi, pi - b, c + pi), keep to the one at hand
+    c, s, R = np.cos(first), sign * np.sin(first), rotations  # the other two angles follow from the first in every pose
+    second = np.arctan2(sign * R[..., i, k], c * R[..., k, k] - s * R[..., j, k])
+    third = np.arctan2(sign * (c * R[..., j, i] + s * R[..., k, i]), c * R[..., j, j] + s * R[..., k, j])
+    here = np.stack([first, second, third], axis=-1)
+    there = np.stack([first + np.pi, np.pi - second, third + np.pi], axis=-1)
     stay, swap = (np.abs(_wrapped(to[1:] - here[:-1])).sum(axis=-1) for to in (here, there))
-    swapped = np.zeros(z.shape, dtype=bool)
+    swapped = np.zeros(first.shape, dtype=bool)
     swapped[1:] = np.cumsum(swap < stay, axis=0) % 2 == 1
     return np.degrees(np.unwrap(np.where(swapped[..., None], there, here), axis=0))
-
-
-def _xy_under(z: NDArray[np.float64], rotations: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Angles x and y of R = Rz Rx Ry for a given z; well defined in every pose."""
-    c, s, R = np.cos(z), np.sin(z), rotations
-    x = np.arctan2(R[..., 2, 1], c * R[..., 1, 1] - s * R[..., 0, 1])
-    y = np.arctan2(c * R[..., 0, 2] + s * R[..., 1, 2], c * R[..., 0, 0] + s * R[..., 1, 0])
-    return x, y
 
 
 def _wrapped(angles: NDArray[np.float64]) -> NDArray[np.float64]:
