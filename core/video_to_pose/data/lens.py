@@ -21,6 +21,9 @@ Array = NDArray[np.floating]
 EXACT_PX = 0.5
 """Projections further than this (root mean square) from the keypoints are no exact pairs."""
 
+_ENOUGH = 800
+"""Pairs that fifteen numbers are solved from; more only take longer."""
+
 
 @dataclass(frozen=True, eq=False)
 class LensCamera:
@@ -75,8 +78,8 @@ def calibrate(points_world: ArrayLike, pixels: ArrayLike, image_size: tuple[int,
         raise InputError(
             f"{len(world)} points are too few to find a camera.", "Give the cameras as a file.", "benchmark-cameras"
         )
-    if len(world) > 3000:
-        chosen = np.random.default_rng(0).choice(len(world), 3000, replace=False)
+    if len(world) > _ENOUGH:
+        chosen = np.random.default_rng(0).choice(len(world), _ENOUGH, replace=False)
         world, seen = world[chosen], seen[chosen]
     half = image_size[0] / 2
     middle = np.array(image_size) / 2
