@@ -71,12 +71,17 @@ def calibrate(points_world: ArrayLike, pixels: ArrayLike, image_size: tuple[int,
         image_size: width, height.
 
     Raises:
-        InputError: fewer than 20 pairs, or no camera explains them to `EXACT_PX` (code ``benchmark-cameras``).
+        InputError: fewer than 20 pairs in the picture, or no camera explains them to `EXACT_PX` (code
+            ``benchmark-cameras``).
     """
     world, seen = np.asarray(points_world, dtype=np.float64), np.asarray(pixels, dtype=np.float64)
+    inside = ((seen >= 0) & (seen <= image_size)).all(axis=1)  # outside the picture a lens formula means nothing
+    world, seen = world[inside], seen[inside]
     if len(world) < 20:
         raise InputError(
-            f"{len(world)} points are too few to find a camera.", "Give the cameras as a file.", "benchmark-cameras"
+            f"{len(world)} points in the picture are too few to find a camera.",
+            "Give the cameras as a file.",
+            "benchmark-cameras",
         )
     if len(world) > _ENOUGH:
         chosen = np.random.default_rng(0).choice(len(world), _ENOUGH, replace=False)

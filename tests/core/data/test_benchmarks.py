@@ -506,6 +506,15 @@ def test_a_camera_is_found_from_exact_pairs():
     assert found.project(found.to_camera(world)) == pytest.approx(true.project(true.to_camera(world)), abs=0.05)
 
 
+def test_points_outside_the_picture_or_behind_the_camera_do_not_disturb():
+    true = camera(0.7, (1000, 1002))
+    world = people(200, 17, 1).reshape(-1, 3).astype(np.float64)
+    world[::5] += 3 * (true.position - world[::5])
+    seen = true.project(true.to_camera(world)).astype(np.float32)
+    assert (true.to_camera(world)[:, 2] < 0).any()
+    assert lens.calibrate(world, seen, (1000, 1002)).position == pytest.approx(true.position, abs=1e-3)
+
+
 def test_too_few_pairs_or_noise_find_no_camera():
     world = people(200, 17, 1).reshape(-1, 3)
     refused("benchmark-cameras", "too few", lens.calibrate, world[:10], world[:10, :2], (1000, 1000))
