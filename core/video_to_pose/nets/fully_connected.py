@@ -94,8 +94,7 @@ class FullyConnected(nn.Module):
     def forward(self, keypoints: Tensor) -> Tensor:
         """(N, F, K, C) -> (N, F, J, 3)."""
         rows = flatten_keypoints(keypoints, self.skeleton.joint_count, self.needs_scores)
-        joints = self.net(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
-        return joints.unflatten(2, (self.skeleton.joint_count, 3))
+        return self.net(rows.flatten(0, 1)).reshape(*rows.shape[:2], self.skeleton.joint_count, 3)
 
     def window(self, keypoints: Tensor) -> Tensor:
         """(N, 1, K, C) -> (N, J, 3)."""

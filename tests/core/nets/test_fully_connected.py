@@ -10,6 +10,15 @@ from video_to_pose.nets.fully_connected import FullyConnected, FullyConnectedSet
 from video_to_pose.skeleton import BODY_22, H36M_17, SKELETONS  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks as small as these lose time to threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def small(skeleton=H36M_17, **kwargs) -> FullyConnected:
     torch.manual_seed(0)
     return FullyConnected(skeleton, FullyConnectedSettings(channels=16, **kwargs)).eval()

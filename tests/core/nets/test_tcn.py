@@ -10,6 +10,15 @@ from video_to_pose.nets.tcn import TCN, TCNSettings, in_chunks, loss  # noqa: E4
 from video_to_pose.skeleton import BODY_22, H36M_17, SKELETONS  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks as small as these lose time to threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def small(receptive_field: int = 27, causal: bool = False, skeleton=H36M_17, **kwargs) -> TCN:
     torch.manual_seed(0)
     net = TCN(skeleton, TCNSettings(receptive_field, channels=16, causal=causal, **kwargs)).eval()
