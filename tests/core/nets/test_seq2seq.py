@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Seq2Seq says what Hossain & Little 2018 wrote."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ from video_to_pose.errors import InputError
 from video_to_pose.nets import seq2seq
 from video_to_pose.nets.seq2seq import LayerNormLSTMCell, Seq2Seq, Seq2SeqSettings
 from video_to_pose.skeleton import BODY_22, H36M_17, SKELETONS, Skeleton
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """These tensors are tiny: threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make(skeleton: Skeleton = H36M_17, **settings: object) -> Seq2Seq:
