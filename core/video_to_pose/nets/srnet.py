@@ -400,8 +400,6 @@ def layer_kinds(settings: SRNetSettings) -> tuple[Kind, ...]:
     match settings.structure:
         case "full":
             full = range(layers)
-        case "group":
-            full = range(0)
         case "late_fusion":  # Eq. 7
             full = range(settings.fuse_layer, layers)
         case "early_split":  # Eq. 8
@@ -409,10 +407,11 @@ def layer_kinds(settings: SRNetSettings) -> tuple[Kind, ...]:
         case "split_fuse_split":
             first = (layers - settings.linked_layers + 1) // 2
             full = range(first, first + settings.linked_layers)
-        case "split_recombine":
-            return ("recombine",) * layers
-    kinds: tuple[Kind, Kind] = ("group", "full")
-    return tuple(kinds[layer in full] for layer in range(layers))
+        case "group" | "split_recombine":
+            full = range(0)
+    grouped: Kind = "recombine" if settings.structure == "split_recombine" else "group"
+    kinds: list[Kind] = ["full" if layer in full else grouped for layer in range(layers)]
+    return tuple(kinds)
 
 
 class SRNet(nn.Module):
