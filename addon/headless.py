@@ -20,7 +20,7 @@ import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "video_to_pose_extension"
@@ -47,9 +47,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors read like all the others."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message[:1].upper()}{message[1:].rstrip('.')}.", file=sys.stderr)
+        print("hint: --help lists the options.", file=sys.stderr)
+        sys.exit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
     program = "blender -b [FILE] --python headless.py --"
-    parser = argparse.ArgumentParser(prog=program, description="Motion capture from a video, without a window.")
+    parser = _Parser(prog=program, description="Motion capture from a video, without a window.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--video", type=Path, help="video to capture from")
     source.add_argument("--take", type=Path, help="take (.npz) that was captured before")
@@ -64,6 +73,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root-motion", choices=("hips", "in_place"), default="hips", help="travel, or stay in place")
     parser.add_argument(
         "--scale", choices=("leg_length", "metres"), default="leg_length", help="strides fit the legs, or true distance"
+    )
+    parser.add_argument(
+        "--fbx-profile",
+        choices=("plain", "unreal", "unreal-mesh", "unity"),
+        default="plain",
+        help="for whom --fbx is: unreal is animation for a skeleton that is there already, unreal-mesh brings a mesh",
+    )
+    parser.add_argument(
+        "--bvh-profile", choices=("plain", "motionbuilder", "cmu"), default="plain", help="whose names and joints"
+    )
+    parser.add_argument(
+        "--bvh-channels", choices=("ZXY", "ZYX", "XYZ", "XZY", "YXZ", "YZX"), help="order of rotation channels"
+    )
+    parser.add_argument(
+        "--reference-frame", choices=("none", "rest"), help="rest: the rest pose comes first (default: the profile's)"
     )
     return parser
 
@@ -172,17 +196,21 @@ def _environment(package: ModuleType) -> Path | None:
 
 
 def _export(bpy: Any, package: ModuleType, options: argparse.Namespace, result: Any) -> None:
-    exports = _module(package, "exports")
+    exports, bvh = _module(package, "exports"), _module(package, "core.video_to_pose.formats.bvh")
     armature = bpy.context.scene.objects[result.armature]
+    reference = options.reference_frame
     bpy.context.scene.frame_set(1)
     if options.bvh:
-        _module(package, "core.video_to_pose.formats.bvh").write(result.animation, options.bvh)
+        profile = bvh.BVH_PROFILES[options.bvh_profile]
+        channels = options.bvh_channels
+        bvh.write(result.animation, options.bvh, profile=profile, channels=channels, reference_frame=reference)
     if options.fbx:
-        exports.write_fbx(bpy.context, armature, options.fbx.absolute())
+        profile = exports.FBX_PROFILES[options.fbx_profile]
+        exports.write_fbx(bpy.context, armature, options.fbx.absolute(), profile, reference)
     if options.glb:
-        exports.write_glb(bpy.context, armature, options.glb.absolute())
+        exports.write_glb(bpy.context, armature, options.glb.absolute(), reference_frame=reference)
     if options.blend:
-        exports.write_blend(options.blend.absolute())
+        exports.write_blend(bpy.context, armature, options.blend.absolute(), reference or "none")
     for out in filter(None, (options.bvh, options.fbx, options.glb, options.blend)):
         print(f"wrote {out}")
 

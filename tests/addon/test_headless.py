@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from video_to_pose.formats import bvh
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADLESS = ROOT / "addon" / "headless.py"
 VIDEO = ROOT / "examples" / "wave.mp4"
@@ -117,6 +119,8 @@ answer(True)
         (["--take", "TAKE", "--fbx", "no/such/folder/out.fbx"], "does not exist"),
         (["--video", str(VIDEO), "--engine-python", "/no/such/python"], "not a Python that can be run"),
         (["--file", "gone.blend", "--take", "TAKE"], "gone.blend does not exist"),
+        (["--take", "TAKE", "--fbx", "a.fbx", "--fbx-profile", "godot"], "'godot' (choose from"),
+        (["--take", "TAKE", "--bvh", "a.bvh", "--bvh-channels", "XXX"], "'XXX' (choose from"),
     ],
 )
 def test_what_a_person_can_mend_is_one_sentence_and_a_hint(blender, save_take, arguments, words):
@@ -128,6 +132,19 @@ def test_what_a_person_can_mend_is_one_sentence_and_a_hint(blender, save_take, a
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in blender.home.iterdir()) == ["tmp"] or not list(blender.home.rglob("*.npz"))
     assert not list((blender.home / "tmp").glob("video_to_pose_*"))
+
+
+def test_files_are_written_for_the_programs_named_with_the_rest_pose_first(blender, save_take, tmp_path):
+    fbx, cmu = tmp_path / "out.fbx", tmp_path / "out.bvh"
+    options = ["--fbx-profile", "unreal", "--bvh-profile", "cmu", "--bvh-channels", "YXZ", "--reference-frame", "rest"]
+    done = blender.python(HEADLESS, "--take", save_take(frames=6), "--fbx", fbx, "--bvh", cmu, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    clip = bvh.read(cmu)
+    assert "LHipJoint" in clip.names and clip.channels[1] == ("Yrotation", "Xrotation", "Zrotation")
+    assert len(clip.values) == 7 and not clip.values[0, 3:].any() and clip.values[1, 3:].any()
+    read = "clear()\nbpy.ops.import_scene.fbx(filepath=sys.argv[1])\nroot = bpy.data.objects['root']\n"
+    got = blender.run(read + "answer([list(root.animation_data.action.frame_range), len(root.data.bones)])", fbx)
+    assert got[0][1] - got[0][0] == 6 and got[1] == 21
 
 
 def test_a_single_frame_is_enough(blender, save_take, tmp_path):
