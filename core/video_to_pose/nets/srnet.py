@@ -145,38 +145,23 @@ def joint_groups(skeleton: Skeleton, count: int, root_in_every_group: bool = Tru
         InputError: for another number.
     """
     root, parts = skeleton.joints[0], body_parts(skeleton)
-    legs, torso = parts["right_leg"] + parts["left_leg"], parts["torso"]
-    arms = parts["left_arm"] + parts["right_arm"]
-    low = tuple(j for j in torso if j == root or skeleton.parents[skeleton.index(j)] == 0)
-    # Trunk: what carries the arms, and everything between it and the root.
-    carried = {skeleton.joints[skeleton.parents[skeleton.index(joint)]] for joint in arms if joint not in torso}
-    trunk = {root}
-    for joint in carried & set(torso):
-        i = skeleton.index(joint)
-        while i > 0:
-            trunk.add(skeleton.joints[i])
-            i = skeleton.parents[i]
-    head, trunk_only = (tuple(j for j in torso if (j in trunk) == inside) for inside in (False, True))
-
-    def ends(arm: Groups) -> Groups:
-        return tuple(
-            tuple(j for j in joints if any(w in j for w in ("wrist", "hand", "thumb", "pinky", "index")) == far)
-            for joints in arm
-            for far in (False, True)
-        )
-
-    both_arms = (parts["left_arm"], parts["right_arm"])
-    both_legs = (parts["right_leg"], parts["left_leg"])
+    legs, arms, torso = (parts["right_leg"], parts["left_leg"]), (parts["left_arm"], parts["right_arm"]), parts["torso"]
+    carriers = {_way_to_root(skeleton, arm[0])[1] for arm in arms if arm}
+    trunk_set = {root, *(joint for carrier in carriers for joint in _way_to_root(skeleton, carrier))}
+    trunk, head = (tuple(joint for joint in torso if (joint in trunk_set) == inside) for inside in (True, False))
+    hips = tuple(joint for joint in trunk if joint not in carriers)
+    chest = tuple(joint for joint in torso if joint not in hips)
+    halves = tuple(tuple(j for j in arm if _is_hand(j) == hand) for arm in arms for hand in (False, True))
     if count == skeleton.joint_count:
         groups: Groups = tuple((joint,) for joint in skeleton.joints)
     elif count in (1, 2, 3, 5, 6, 8):
         groups = {
             1: (skeleton.joints,),
-            2: (legs + low, tuple(j for j in torso if j not in low) + arms),
-            3: (legs, torso, arms),
-            5: (*both_legs, torso, *both_arms),
-            6: (*both_legs, trunk_only, head, *both_arms),
-            8: (*both_legs, trunk_only, head, *ends(both_arms)),
+            2: (sum(legs, ()) + hips, chest + sum(arms, ())),
+            3: (sum(legs, ()), torso, sum(arms, ())),
+            5: (*legs, torso, *arms),
+            6: (*legs, trunk, head, *arms),
+            8: (*legs, trunk, head, *halves),
         }[count]
     else:
         raise InputError(
@@ -186,6 +171,18 @@ def joint_groups(skeleton: Skeleton, count: int, root_in_every_group: bool = Tru
         )
     groups = tuple(joints for joints in groups if joints)
     return _with_root(groups, root) if root_in_every_group else groups
+
+
+def _way_to_root(skeleton: Skeleton, joint: str) -> list[str]:
+    way, i = [], skeleton.index(joint)
+    while i >= 0:
+        way.append(skeleton.joints[i])
+        i = skeleton.parents[i]
+    return way
+
+
+def _is_hand(joint: str) -> bool:
+    return any(word in joint for word in ("wrist", "hand", "thumb", "pinky", "index"))
 
 
 def shuffled_groups(groups: Groups, count: int, root: str, seed: int = 0) -> Groups:

@@ -31,6 +31,15 @@ HEADLESS = Skeleton(  # no arms: fewer than five parts
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small are faster on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def parameters(stage: int = 3, **settings) -> int:
     with torch.device("meta"):
         return sum(p.numel() for p in RIE(H36M_17, RIESettings(**settings), stage).parameters())

@@ -34,6 +34,15 @@ HUMANEVA_LIKE = Skeleton(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small are faster on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def parameters(**settings) -> int:
     return sum(p.numel() for p in SRNet(H36M_17, SRNetSettings(**settings)).parameters())
 
@@ -241,6 +250,18 @@ def test_every_grouping_covers_the_body_once_and_works(count):
     net = stirred(groups=count)
     assert all("pelvis" in group for group in net.groups)
     assert net(torch.randn(1, 30, 17, 2)).shape == (1, 30, 17, 3)
+
+
+def test_the_authors_groups_on_human36m():
+    """By joint number in the authors' order, which is H36M_17's."""
+    numbers = {
+        2: (range(8), range(8, 17)),
+        3: (range(7), (7, 8, 9, 10), range(11, 17)),
+        5: (range(4), (4, 5, 6), (7, 8, 9, 10), (11, 12, 13), (14, 15, 16)),
+    }
+    for count, groups in numbers.items():
+        ours = [{H36M_17.index(joint) for joint in group} for group in joint_groups(H36M_17, count)]
+        assert ours == [{0, *group} for group in groups]
 
 
 def test_shuffled_groups_keep_sizes_and_leave_the_others_alone():
