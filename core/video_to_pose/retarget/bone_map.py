@@ -30,7 +30,7 @@ from .bone_names import (
     plain_name,
     shared_prefix,
 )
-from .bone_tree import Tree, find_body
+from .bone_tree import MANY_TOES, Tree, find_body
 
 _LEAST_SHARE = 0.05  # of a limb: a bone in its chain that begins nearer to either end is no twist bone
 _NAMED, _GUESSED, _SEEN = 1.0, 0.8, 0.5  # confidence in a convention's names, in any names, in the shape alone
@@ -424,6 +424,9 @@ def _finished(tree: Tree, found: _Found) -> BoneMap:
         confidence["root"] = _NAMED if known else _GUESSED
     if _mirrored(tree, found.single):
         confidence |= {part: value / 2 for part, value in confidence.items() if part.startswith(SIDES)}
+    beside = _beside(tree, found)
+    if beside:
+        confidence["hips"] = _SEEN  # they cannot carry what does not hang on them
     controls = {
         f"{side}_{part}": names[bone]
         for part, options in convention.controls.items()
@@ -442,7 +445,7 @@ def _finished(tree: Tree, found: _Found) -> BoneMap:
         confidence=confidence,
         convention=convention.name,
         toes=_other_toes(tree, found.single, named),
-        beside_hips=_beside(tree, found),
+        beside_hips=beside,
     )
 
 
@@ -498,7 +501,8 @@ def _other_toes(tree: Tree, single: Mapping[str, int], named: _Named) -> dict[st
         toe = single.get(f"{side}_toe")
         if toe is None or tree.parents[toe] < 0:
             continue
-        others = [b for b in tree.children[tree.parents[toe]] if b != toe and "toe" in named.plain[b][0]]
+        beside = [b for b in tree.children[tree.parents[toe]] if b != toe]
+        others = [b for b in beside if "toe" in named.plain[b][0] or len(beside) + 1 >= MANY_TOES]
         if others:
             out[f"{side}_toe"] = tuple(tree.names[b] for b in others)
     return out

@@ -115,7 +115,7 @@ CONVENTIONS: tuple[Convention, ...] = (  # the first of two that fit alike wins:
     ),
     Convention(
         "makehuman",
-        _parts("root head clavicle upperarm01 lowerarm01 wrist upperleg01 lowerleg01 foot -"),
+        _parts("root head clavicle upperarm01 lowerarm01 wrist upperleg01 lowerleg01 foot toe31"),
         fingers=_fingers("finger11 finger21 finger31 finger41 finger51"),
         root=(),
     ),

@@ -18,6 +18,10 @@ Array = NDArray[np.floating]
 _ALIKE = 0.02  # of the rig's size: how far a mirrored bone may lie from its twin
 _LIMB = 0.2  # of the rig's size: shortest arm or leg
 _ANKLE_BEND = np.cos(np.radians(35.0))
+_CROWN = 1.18  # of the way from ankles to shoulders: no head begins as high as this
+_WHOLE_ARM = 0.7  # of the way to the finger tips: the least to the wrist
+MANY_TOES = 4
+"""So many bones on a foot are its toes, whatever their names."""
 _COVER = 0.6  # of the chain up to wrist or ankle: the least that upper and lower part make
 
 
@@ -86,17 +90,29 @@ def find_body(tree: Tree) -> tuple[dict[str, int], list[int], list[int]]:
     if len(limbs) < 2:
         return nothing
     legs, arms = sorted(limbs[:2], key=lambda limb: len(tree.line(limb[0])))
-    if legs[0] == arms[0]:
-        legs, arms = sorted((legs, arms), key=lambda limb: float(tree.tails[tree.chain(limb[1])[-1]][2]))
-    elif not tree.carries(legs[0], arms[0]):
-        return nothing
     hips, chest = legs[0], arms[0]
+    if not tree.carries(hips, chest):
+        legs, arms = sorted((legs, arms), key=lambda limb: float(tree.ends[tree.chain(limb[1])[-1]][2]))
+        hips, chest = legs[0], arms[0]
+        trunk = hips if hips == chest else tree.fork(hips, chest)
+        if trunk is None:
+            return nothing
+        hips = trunk
     feet, hands = [_leg(tree, tree.chain(b)) for b in legs[1:]], [_arm(tree, tree.chain(b)) for b in arms[1:]]
     if not all(len(limb) >= 2 for limb in (*feet, *hands)):
         return nothing
     spine = [] if hips == chest else [*tree.between(hips, chest), chest]
-    upper = [b for b in tree.children[chest] if b not in arms[1:] and b not in legs[1:]]
-    crown = _crown(tree, chest, upper)
+    limb_bones = {b for limb in (*legs[1:], *arms[1:]) for b in tree.line(limb)}
+    crown = _crown(tree, chest, [b for b in tree.children[chest] if b not in limb_bones])
+    soles, shoulders = (
+        np.mean([tree.heads[limb[part]] for limb in pair], axis=0)
+        for pair, part in (
+            (feet, "foot" if all("foot" in foot for foot in feet) else "lower_leg"),
+            (hands, "upper_arm"),
+        )
+    )
+    if len(crown) > 1 and np.linalg.norm(tree.heads[crown[-1]] - soles) > _CROWN * np.linalg.norm(shoulders - soles):
+        crown.pop()  # it begins where heads end
     out = {"hips": hips}
     if crown:
         out["head"] = crown[-1]
@@ -170,7 +186,7 @@ def _two_parts(joints: Array, last: int) -> tuple[int, int]:
     for start, middle in combinations(range(last), 2):
         upper, lower = far[middle] - far[start], far[last] - far[middle]
         if min(upper, lower) > 0 and upper + lower > _COVER * far[last]:
-            unlike = abs(np.log(upper / lower)) + 0.1 * start  # of two that are alike the longer
+            unlike = abs(np.log(upper / lower)) + 0.02 * start  # of two that are alike the longer
             if unlike < least:
                 best, least = (start, middle), unlike
     return best
@@ -189,20 +205,26 @@ def _leg(tree: Tree, chain: list[int]) -> dict[str, int]:
     if knee == 0:
         return {}
     out = {"upper_leg": chain[hip], "lower_leg": chain[knee]}
-    return out | dict(zip(("foot", "toe"), chain[ankle : ankle + 2], strict=False))
+    out |= dict(zip(("foot", "toe"), chain[ankle : ankle + 2], strict=False))
+    if "toe" in out and len(toes := tree.children[out["foot"]]) >= MANY_TOES:
+        middle = tree.heads[toes].mean(axis=0)
+        out["toe"] = min(toes, key=lambda b: float(np.linalg.norm(tree.heads[b] - middle)))
+    return out
 
 
 def _arm(tree: Tree, chain: list[int]) -> dict[str, int]:
     joints = _joints(tree, chain)
-    fans = [j for j in range(2, len(chain)) if sum(bool(tree.children[c]) for c in tree.children[chain[j]]) >= 2]
-    wrists = fans[:1] or [j for j in (len(chain) - 1, len(chain)) if j >= 2]
+    fans = [j for j in range(2, len(chain)) if len(tree.children[chain[j]]) >= 2]  # fingers, or a twist bone beside
+    far = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(joints, axis=0), axis=-1))])
+    wrists = fans or [j for j in range(2, len(chain) + 1) if far[j] > _WHOLE_ARM * far[-1]]
     if not wrists:
         return {}
 
     def unlike(wrist: int) -> float:
         shoulder, elbow = _two_parts(joints, wrist)
         upper, lower = (np.linalg.norm(joints[b] - joints[a]) for a, b in ((shoulder, elbow), (elbow, wrist)))
-        return float(abs(np.log(upper / lower))) if min(upper, lower) > 0 else np.inf
+        skipped = wrist - shoulder - 2
+        return float(abs(np.log(upper / lower))) + 0.05 * skipped if min(upper, lower) > 0 else np.inf
 
     wrist = min(wrists, key=unlike)
     shoulder, elbow = _two_parts(joints, wrist)
@@ -221,7 +243,7 @@ def _crown(tree: Tree, chest: int, starts: list[int]) -> list[int]:
     chains = [tree.chain(b) for b in starts]
     if not chains:
         return []
-    out = []
+    out: list[int] = []
     for bone in max(chains, key=lambda c: float(np.linalg.norm(tree.tails[c[-1]] - tree.heads[chest]))):
         if NO_TURN.search(plain_name(tree.names[bone])[0]) and out:
             break

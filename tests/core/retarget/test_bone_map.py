@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names are understood as animators write them, and the hierarchy helps where they say too little."""
 
-import json
+import dataclasses
 
 import numpy as np
 import pytest
 
+from tests import namings
 from tests.core.retarget.rigs import a_pose, rig_of
+from video_to_pose.errors import InputError
 from video_to_pose.retarget import BoneMap, map_bones
+from video_to_pose.retarget.bone_map import Switch
 from video_to_pose.types import Rig
 
 
@@ -101,10 +104,115 @@ def test_twist_bones_and_a_root_bone_play_no_part():
     assert not {"root", "upperarm_twist_01_l", "index_01_l"} & {*found.single.values(), *found.spine, *found.neck}
 
 
-def test_a_map_survives_json():
-    found = map_bones(rig_of(a_pose()))
-    again = BoneMap.from_dict(json.loads(json.dumps(found.to_dict())))
-    assert (dict(again.single), again.spine, again.neck) == (dict(found.single), found.spine, found.neck)
+POSES = {"T": 0.0, "A": 45.0}
+
+
+@pytest.mark.parametrize("pose", POSES)
+@pytest.mark.parametrize("kind", namings.NAMINGS)
+def test_every_naming_is_mapped_wholly_and_surely(kind, pose):
+    naming = namings.NAMINGS[kind]
+    found = map_bones(rig_of(namings.body(naming, POSES[pose]), roll_seed=len(kind)))
+    values, expected = found.to_dict(), namings.expected(naming)
+    assert {key: values[key] for key in expected} == expected
+    assert {*found.single, "spine"} <= set(found.confidence)
+    assert min(found.confidence.values()) >= (0.8 if naming.convention == "unknown" else 1.0)
+
+
+@pytest.mark.parametrize("pose", POSES)
+@pytest.mark.parametrize("kind", namings.NAMINGS)
+def test_unknown_names_are_mapped_by_shape_with_less_confidence(kind, pose):
+    """Twist bones, marks of ends, bones between: shape tells them from joints."""
+    naming = namings.NAMINGS[kind]
+    rig = rig_of(namings.body(naming, POSES[pose]), roll_seed=1)
+    found = map_bones(dataclasses.replace(rig, names=tuple(f"b{n}" for n in range(len(rig.names)))))
+    true_name = {f"b{n}": name for n, name in enumerate(rig.names)}
+    expected = namings.expected(naming)
+    unsaid = {"left_toe", "right_toe"} if "toe" in naming.between else set()  # a bone before the toe looks like one
+    single = {part: true_name[bone] for part, bone in found.single.items()}
+    assert {p: b for p, b in single.items() if p not in unsaid} == {
+        p: b for p, b in expected["single"].items() if p not in unsaid
+    }
+    assert [true_name[b] for b in found.spine] == expected["spine"]
+    assert [true_name[b] for b in found.neck] == expected["neck"]
+    assert true_name.get(found.root, "") == expected["root"]
+    assert found.convention == "unknown" and max(found.confidence[part] for part in found.single) <= 0.5
+
+
+@pytest.mark.skipif(not namings.has_mpfb(), reason="the CC0 body's files are not here")
+@pytest.mark.parametrize("kind", namings.MPFB)
+def test_rigs_of_the_makehuman_body_are_mapped(kind):
+    values, expected = map_bones(rig_of(namings.mpfb(kind))).to_dict(), namings.expected_of_mpfb(kind)
+    assert {key: values[key] for key in expected} == expected
+    if kind == "openpose":
+        assert values["beside_hips"] == ["LHip", "RHip"] and values["confidence"]["hips"] < 1
+    if kind == "default":
+        assert values["toes"]["left_toe"] == ["toe1-1.L", "toe2-1.L", "toe4-1.L", "toe5-1.L"]
+
+
+def test_half_known_names_are_filled_up_by_shape():
+    rig = rig_of(namings.body(namings.NAMINGS["unity"], 0))
+    odd = {"LeftLowerArm": "Flügel", "Hips": "Wurzel", "RightUpperLeg": "Keule"}
+    found = map_bones(dataclasses.replace(rig, names=tuple(odd.get(name, name) for name in rig.names)))
+    assert found.single["left_forearm"] == "Flügel" and found.single["hips"] == "Wurzel"
+    assert found.confidence["left_forearm"] < found.confidence["left_upper_arm"]
+
+
+def test_names_whose_sides_are_exchanged_are_doubted():
+    rig = rig_of(namings.body(namings.NAMINGS["unity"], 0))
+    swap = {"Left": "Right", "Right": "Left"}
+    names = tuple(next((swap[s] + n[len(s) :] for s in swap if n.startswith(s)), n) for n in rig.names)
+    found = map_bones(dataclasses.replace(rig, names=names))
+    assert found.confidence["left_forearm"] <= 0.5 < found.confidence["hips"]
+
+
+def test_a_rig_that_is_no_person_says_which_bones_are_missing():
+    with pytest.raises(InputError, match="hips, left upper arm.*right lower leg") as caught:
+        map_bones(rig_from({"door": None, "handle": "door"}))
+    assert caught.value.hint
+    armless = {n: p for n, p in CMU.items() if "Arm" not in n and "Hand" not in n and "Thumb" not in n}
+    with pytest.raises(InputError, match="left upper arm, right upper arm, left forearm, right forearm") as caught:
+        map_bones(rig_from(armless))
+    assert "leg" not in caught.value.message
+
+
+FULL = BoneMap(
+    single=dict(map_bones(rig_from(CMU)).single),
+    spine=("Spine",),
+    neck=("Neck",),
+    root="Hips",
+    twist={"left_forearm": ("LeftHand",)},
+    fingers={"left_thumb": "LThumb"},
+    controls={"left_foot": "LeftFoot"},
+    switches=(Switch("Hips", "IK_FK", 1.0, 0.0),),
+    confidence={"hips": 0.5},
+    convention="cmu",
+    toes={"left_toe": ("LeftToeBase",)},
+    beside_hips=("LHipJoint",),
+)
+
+
+def test_a_map_survives_its_file(tmp_path):
+    FULL.save(tmp_path / "my rig.json")
+    again = BoneMap.load(tmp_path / "my rig.json", rig_from(CMU))
+    assert again.to_dict() == FULL.to_dict() and again.switches == FULL.switches
+    assert [file.name for file in tmp_path.iterdir()] == ["my rig.json"]
+
+
+def test_a_loaded_map_must_fit_the_rig(tmp_path):
+    FULL.save(tmp_path / "map.json")
+    other = {name.replace("LThumb", "LThumb1"): p for name, p in CMU.items() if name != "RightHand"}
+    with pytest.raises(InputError, match=r"lacks: LThumb, RightHand\.") as caught:
+        BoneMap.load(tmp_path / "map.json", rig_from({n: p if p in other else None for n, p in other.items()}))
+    assert caught.value.code == "bone-map-mismatch"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"single": 3, "spine": [], "neck": []}', '{"single": {}'])
+def test_a_file_that_is_no_map_is_refused_in_words(tmp_path, text):
+    (tmp_path / "map.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="is not a bone map"):
+        BoneMap.load(tmp_path / "map.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        BoneMap.load(tmp_path / "nowhere.json")
 
 
 @pytest.mark.parametrize(
