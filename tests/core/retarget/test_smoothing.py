@@ -195,9 +195,9 @@ def test_sixty_bones_and_a_minute_take_no_time():
     quats, times = random_turns(1, 60) * np.ones((1800, 1, 1)), np.arange(1800) / 30
     spent = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         smooth_rotations(quats, times, PRESETS["strong"])
-        spent.append(time.perf_counter() - start)
+        spent.append(time.process_time() - start)
     assert min(spent) < 0.5
 
 
