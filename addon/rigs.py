@@ -16,9 +16,11 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
+from .attachments import carriers
 from .channels import rotation_path, rotation_values
 from .core.video_to_pose import retarget
 from .core.video_to_pose.errors import InputError
+from .core.video_to_pose.retarget.bone_map import switches_of
 from .core.video_to_pose.settings import RetargetSettings
 from .core.video_to_pose.types import Rig, RigAnimation, Take
 
@@ -134,21 +136,62 @@ def check_armature(armature: bpy.types.Object) -> None:
 
 
 def read_rig(armature: bpy.types.Object) -> Rig:
-    """The armature's rest pose, parents before children."""
+    """The armature's rest pose; parents, before their children, are the bones that each one rigidly follows.
+
+    In control rigs that may be another bone than Blender's parent, because constraints carry it; switches between FK
+    and IK count as set to FK (`retarget.bone_map.switches_of` names them).
+
+    Raises:
+        InputError: bones of the body that do not inherit their parent's rotation.
+    """
+    switches = {(s.bone, s.prop): s.fk for s in switches_of(armature.data.bones.keys())}
+    parents = carriers(armature, switches)
+    children: dict[str | None, list[bpy.types.Bone]] = {}
+    for bone in armature.data.bones:
+        children.setdefault(parents[bone.name], []).append(bone)
     bones: list[bpy.types.Bone] = []
-    waiting = [bone for bone in armature.data.bones if bone.parent is None][::-1]
+    waiting = children.get(None, [])[::-1]
     while waiting:
         bone = waiting.pop()
         bones.append(bone)
-        waiting += list(bone.children)[::-1]
+        waiting += children.get(bone.name, [])[::-1]
     index = {bone.name: b for b, bone in enumerate(bones)}
-    return Rig(
+    rig = Rig(
         names=tuple(index),
-        parents=tuple(-1 if bone.parent is None else index[bone.parent.name] for bone in bones),
+        parents=tuple(-1 if (above := parents[name]) is None else index[above] for name in index),
         rest=np.array([bone.matrix_local for bone in bones], dtype=np.float64).reshape(-1, 4, 4),
         lengths=np.array([bone.length for bone in bones], dtype=np.float64),
         world=np.array(armature.matrix_world, dtype=np.float64),
     )
+    _refuse_loose(armature, rig)
+    return rig
+
+
+def _refuse_loose(armature: bpy.types.Object, rig: Rig) -> None:
+    """Keys are relative to what bones hang on, so those of the body must turn with it."""
+    if all(bone.use_inherit_rotation or bone.parent is None for bone in armature.data.bones):
+        return
+    try:
+        body = retarget.map_bones(rig)
+    except InputError:
+        return  # whoever wants its map hears of that
+    moved = {b for b, name in enumerate(rig.names) if name in body.bones - {body.root, *body.controls.values()}}
+    for b in sorted(moved, reverse=True):
+        above = rig.parents[b]
+        while above >= 0 and rig.names[above] != body.root:
+            moved.add(above)
+            above = rig.parents[above]
+    loose = [
+        rig.names[b]
+        for b in sorted(moved)
+        if rig.parents[b] >= 0 and not armature.data.bones[rig.names[b]].use_inherit_rotation
+    ]
+    if loose:
+        raise InputError(
+            f"Bones of {armature.name} do not inherit the rotation of what they hang on: {', '.join(loose)}.",
+            "Turn on Inherit Rotation for them (Properties, Bone, Relations).",
+            "rig-loose-bones",
+        )
 
 
 def scene_rate(scene: bpy.types.Scene) -> float:

@@ -6,11 +6,12 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.motions import SHARED
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 Array = NDArray[np.floating]
 Bones = dict[str, tuple[str | None, Array, Array]]
