@@ -225,6 +225,7 @@ def write_glb(
             export_materials="EXPORT" if settings.materials else "NONE",
             export_animations=True,
             export_animation_mode="ACTIVE_ACTIONS",
+            export_nla_strips_merged_animation_name=path.stem,
             export_force_sampling=True,
             export_frame_range=True,
             export_optimize_animation_size=False,

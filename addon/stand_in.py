@@ -79,30 +79,34 @@ def stand_in(
         undo.enter_context(_left_as_found(context))
         undo.callback(_restore_names, renamed := [])
         rate, moments = _moments(scene, settings)
-        worlds, poses = _sampled(scene, armature, moments)
-        space = _Space.of(worlds[0], settings)
+        meshes = _own_meshes(scene, armature) if settings.mesh in ("own", "own_or_dummy") else []
+        shown = _sampled(scene, armature, [mesh for _, mesh in meshes], moments)
+        space = _Space.of(shown.worlds[0], settings)
+        first = scene.frame_start if settings.first_frame is None else settings.first_frame
+        first = max(first, 1) if settings.reference_frame else first
+        frames = np.arange(first - 1, first + len(moments))
+
         bones = kept_bones(armature.data.bones, settings.deform_bones_only)
-        order = armature.pose.bones.keys()
-        poses = poses[:, [order.index(name) for name in bones]]
         copy = _copied_bones(context, undo, armature, bones, space)
         _call(renamed, bpy.data.objects, copy, settings.name)
-        for path, block in _own_meshes(scene, armature) if settings.mesh in ("own", "own_or_dummy") else ():
-            mesh = _copied_mesh(scene, undo, block, path, copy, space)
+        order = armature.pose.bones.keys()
+        action = _new_action(undo, copy)
+        _key_bones(action, copy, bones, shown.poses[:, [order.index(name) for name in bones]], shown, space, frames)
+        _call(renamed, bpy.data.actions, action, settings.clip)
+        for bone, block in meshes:
+            mesh = _copied_mesh(scene, undo, block, bone, copy, space)
             _call(renamed, bpy.data.meshes, mesh.data, block.data.name)
             _call(renamed, bpy.data.objects, mesh, block.name)
-        if settings.mesh == "dummy" or (settings.mesh == "own_or_dummy" and not copy.children):
+            if block in shown.shapes:
+                _key_shapes(_new_action(undo, mesh.data.shape_keys), mesh.data.shape_keys, shown.shapes[block], frames)
+        if settings.mesh == "dummy" or (settings.mesh == "own_or_dummy" and not meshes):
             mesh = _dummy_mesh(scene, undo, copy)
             _call(renamed, bpy.data.objects, mesh, f"{settings.name}_mesh")
-        first = scene.frame_start if settings.first_frame is None else settings.first_frame
-        if settings.reference_frame:
-            first = max(first, 1)
-        scene.render.fps, scene.render.fps_base = rate
-        scene.frame_start, scene.frame_end = 0, first + len(moments) - 1
-        scene.frame_start = first - settings.reference_frame
+
         _call(renamed, bpy.data.scenes, scene, settings.clip)
-        action = _keyed(copy, bones, poses, space.nodes(worlds), space.grown(worlds), space, first)
-        undo.callback(bpy.data.actions.remove, action)
-        _call(renamed, bpy.data.actions, action, settings.clip)
+        scene.render.fps, scene.render.fps_base = rate
+        scene.frame_start, scene.frame_end = 0, int(frames[-1])
+        scene.frame_start = first - settings.reference_frame
         scene.frame_set(first - 1)
         copy.select_set(True)
         context.view_layer.objects.active = copy
@@ -182,19 +186,41 @@ def _moments(scene: bpy.types.Scene, settings: StandInSettings) -> tuple[tuple[i
     return rate, [(int(w), max(float(f - w), 0.0)) for w, f in zip(whole, frames, strict=True)]
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What Blender shows on F frames.
+
+    Attributes:
+        worlds: (F, 4, 4) world matrices of the armature.
+        poses: (F, N, 4, 4) pose matrices of its bones, in its space.
+        shapes: mesh object -> (F, K) values of its shape keys.
+    """
+
+    worlds: Floats
+    poses: Floats
+    shapes: dict[bpy.types.Object, Floats]
+
+
 def _sampled(
-    scene: bpy.types.Scene, armature: bpy.types.Object, moments: Sequence[tuple[int, float]]
-) -> tuple[Floats, Floats]:
-    """(F, 4, 4) world matrices of the armature and (F, N, 4, 4) poses in its space, as Blender shows them."""
+    scene: bpy.types.Scene,
+    armature: bpy.types.Object,
+    meshes: list[bpy.types.Object],
+    moments: Sequence[tuple[int, float]],
+) -> _Shown:
+    """Go through the frames and read what Blender shows."""
     count = len(armature.pose.bones)
     worlds, poses = np.empty((len(moments), 4, 4)), np.empty((len(moments), count, 4, 4))
+    keys = {mesh: mesh.data.shape_keys.key_blocks for mesh in meshes if mesh.data.shape_keys}
+    shapes = {mesh: np.empty((len(moments), len(blocks))) for mesh, blocks in keys.items()}
     flat = np.empty(count * 16, dtype=np.float32)
     for f, (frame, part) in enumerate(moments):
         scene.frame_set(frame, subframe=part)
         worlds[f] = armature.matrix_world
         armature.pose.bones.foreach_get("matrix", flat)
         poses[f] = np.swapaxes(flat.reshape(count, 4, 4), 1, 2)  # Blender's matrices lie column by column
-    return worlds, poses
+        for mesh, blocks in keys.items():
+            shapes[mesh][f] = [block.value for block in blocks]
+    return _Shown(worlds, poses, shapes)
 
 
 # --- bones and keys ---------------------------------------------------------------------------------------------
@@ -243,19 +269,25 @@ def _copied_bones(
     return copy
 
 
-def _keyed(
+def _new_action(undo: ExitStack, block: bpy.types.ID) -> bpy.types.Action:
+    """A new action, assigned."""
+    action = bpy.data.actions.new("stand-in")
+    undo.callback(bpy.data.actions.remove, action)
+    (block.animation_data or block.animation_data_create()).action = action
+    return action
+
+
+def _key_bones(
+    action: bpy.types.Action,
     copy: bpy.types.Object,
     bones: list[str],
     poses: Floats,
-    nodes: Floats | None,
-    grown: Floats,
+    shown: _Shown,
     space: _Space,
-    first: int,
-) -> bpy.types.Action:
-    """Key the poses from frame `first` on, the rest pose before it."""
-    action = bpy.data.actions.new("stand-in")
-    (copy.animation_data or copy.animation_data_create()).action = action
-    frames = np.arange(len(poses) + 1) + first - 1
+    frames: NDArray[np.integer],
+) -> None:
+    """Key F poses (F, B, 4, 4) of the bones, and what the object moves, on F + 1 frames; the first shows the rest."""
+    grown, nodes = space.grown(shown.worlds), space.nodes(shown.worlds)
     reached: dict[str, Floats] = {}
     for column, name in enumerate(bones):
         bone = copy.data.bones[name]
@@ -266,52 +298,47 @@ def _keyed(
             above = reached[bone.parent.name]
             rest = np.linalg.inv(np.array(bone.parent.matrix_local)) @ rest
         seat = above @ rest
-        location, quaternion, scale, basis = _decomposed(np.linalg.inv(seat) @ want)
-        reached[name] = seat @ basis
+        basis = np.concatenate([np.eye(4)[None], np.linalg.inv(seat) @ want])
+        channels, made = _decomposed(basis)
+        reached[name] = seat @ made[1:]
         where = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
-        _key(action, copy, where, frames, location, quaternion, scale)
+        for path, values in channels.items():
+            _key(action, copy, where + path, frames, values)
     if nodes is not None:
-        location, quaternion, scale, _ = _decomposed(nodes)
-        _key(action, copy, "", frames, location, quaternion, scale)
-    return action
+        for path, values in _decomposed(nodes)[0].items():
+            _key(action, copy, path, frames, values)
 
 
-def _decomposed(matrices: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Locations (F, 3), quaternions (F, 4), scales (F, 3), and the (F, 4, 4) that they make: the same without shear."""
+def _key_shapes(action: bpy.types.Action, keys: bpy.types.Key, values: Floats, frames: NDArray[np.integer]) -> None:
+    """Key F values (F, K) of shape keys on F + 1 frames; on the first nothing is shaped."""
+    for column, block in enumerate(keys.key_blocks):
+        if column > 0:
+            path = f'key_blocks["{bpy.utils.escape_identifier(block.name)}"].value'
+            _key(action, keys, path, frames, np.concatenate([[0.0], values[:, column]]))
+
+
+def _decomposed(matrices: Floats) -> tuple[dict[str, Floats], Floats]:
+    """Channels of (F, 4, 4) matrices, and the (F, 4, 4) that these make: the same without shear."""
     scale = np.linalg.norm(matrices[:, :3, :3], axis=1)
-    mirrored = np.linalg.det(matrices[:, :3, :3]) < 0
-    scale[mirrored] *= -1
+    scale[np.linalg.det(matrices[:, :3, :3]) < 0] *= -1
     quaternion = make_continuous(matrix_to_quat(matrices[:, :3, :3] / np.where(scale == 0, 1, scale)[:, None]))
     made = matrices.copy()
     made[:, :3, :3] = quat_to_matrix(quaternion) * scale[:, None]
-    return matrices[:, :3, 3], quaternion, scale, made
+    return {"location": matrices[:, :3, 3], "rotation_quaternion": quaternion, "scale": scale}, made
 
 
-def _key(
-    action: bpy.types.Action,
-    ob: bpy.types.Object,
-    where: str,
-    frames: NDArray[np.integer],
-    location: Floats,
-    quaternion: Floats,
-    scale: Floats,
-) -> None:
-    """Key one bone or the object; F values, or F + 1 with the one at rest first."""
-    for path, values, rest in (
-        ("location", location, (0, 0, 0)),
-        ("rotation_quaternion", quaternion, (1, 0, 0, 0)),
-        ("scale", scale, (1, 1, 1)),
-    ):
-        if len(values) < len(frames):
-            values = np.concatenate([np.array([rest]), values])
-        for index in range(values.shape[1]):
-            if bpy.app.version >= (4, 4):
-                curve = action.fcurve_ensure_for_datablock(ob, where + path, index=index)
-            else:
-                curve = action.fcurves.new(where + path, index=index)
-            curve.keyframe_points.add(len(frames))
-            curve.keyframe_points.foreach_set("co", np.stack([frames, values[:, index]], axis=1).astype("f").ravel())
-            curve.update()
+def _key(action: bpy.types.Action, block: bpy.types.ID, path: str, frames: NDArray[np.integer], values: Floats) -> None:
+    """Key a property (F,), or the parts of one (F, C), on F frames."""
+    whole = values.ndim == 1
+    for index in range(1 if whole else values.shape[1]):
+        if bpy.app.version >= (4, 4):
+            curve = action.fcurve_ensure_for_datablock(block, path, index=index)
+        else:
+            curve = action.fcurves.new(path, index=index)
+        points = np.stack([frames, values if whole else values[:, index]], axis=1)
+        curve.keyframe_points.add(len(points))
+        curve.keyframe_points.foreach_set("co", points.astype(np.float32).ravel())
+        curve.update()
 
 
 # --- meshes -----------------------------------------------------------------------------------------------------
@@ -357,6 +384,8 @@ def _copied_mesh(
         place = np.linalg.inv(np.array(original.matrix_world)) @ np.array(mesh.matrix_world)
     to_copy = Matrix((space.rest @ place).tolist())
     data.transform(to_copy, shape_keys=True)
+    if data.shape_keys:
+        data.shape_keys.animation_data_clear()
     if to_copy.is_negative:
         data.flip_normals()
     new.parent = copy

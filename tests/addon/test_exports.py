@@ -39,7 +39,7 @@ def seen(armature):
             "bones": [bone.name for bone in armature.data.bones],
             "first": first, "fps": scene.render.fps / scene.render.fps_base,
             "travels": (places[0] - places[1]).tolist(),
-            "meshes": {ob.name: len(ob.data.vertices) for ob in bpy.data.objects if ob.type == "MESH"},
+            "meshes": {ob.name.split(".")[0]: len(ob.data.vertices) for ob in bpy.data.objects if ob.type == "MESH"},
             "corners": corners(), "actions": len(bpy.data.actions)}
 
 def corners():
@@ -284,6 +284,13 @@ skin = cube("Skin", 10, (0, 0, 130))
 skin.rotation_euler, skin.scale = (0.2, 0, 0), (1, 2, 1)
 skin.vertex_groups.new(name="chest").add(range(8), 1, "REPLACE")
 skin.modifiers.new("Armature", "ARMATURE").object = hero
+skin.shape_key_add(name="Basis")
+swell = skin.shape_key_add(name="Swell")
+for point in swell.points:
+    point.co *= 1.5
+for frame in (5, 28):
+    swell.value = (frame - 5) / 23
+    swell.keyframe_insert("value", frame=frame)
 prop = cube("Sword", 5, (0, 30, 0))
 prop.parent_type, prop.parent_bone = "BONE", "hand"
 alone = cube("Bystander", 1, (0, 0, 0))
@@ -311,7 +318,7 @@ def meshes_now(first):
     graph, corner = bpy.context.evaluated_depsgraph_get(), {}
     for key, frame in (("5", first), ("20", first + 15)):
         bpy.context.scene.frame_set(round(frame))
-        corner[key] = {ob.name: [list(ob.matrix_world @ v.co) for v in ob.evaluated_get(graph).data.vertices]
+        corner[key] = {ob.name.split(".")[0]: [list(ob.matrix_world @ v.co) for v in ob.evaluated_get(graph).data.vertices]
                        for ob in bpy.data.objects if ob.type == "MESH"}
     return corner
 
