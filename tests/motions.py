@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Motions to test with: a synthetic one that needs nothing, and captured ones where they are at hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from video_to_pose import bones
+from video_to_pose.data import body as bodies
+from video_to_pose.data import mocap
 from video_to_pose.motion.rigid import rigid_parts
+from video_to_pose.retarget.plant import runs
 from video_to_pose.retarget.rig import rest_directions, rest_places
 from video_to_pose.rotation import axis_angle_to_matrix
-from video_to_pose.skeleton import BODY_22
+from video_to_pose.skeleton import BODY_22, BODY_32
 from video_to_pose.types import Motion
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -20,15 +24,15 @@ LENGTHS = np.array(
 )
 
 
-def make_motion(directions, root, rate=30.0, lengths=LENGTHS) -> Motion:
+def make_motion(directions, root, rate=30.0, lengths=LENGTHS, skeleton=BODY_22) -> Motion:
     frames = len(directions)
     return Motion(
-        skeleton=BODY_22,
+        skeleton=skeleton,
         timestamps=np.arange(frames) / rate,
-        directions=rigid_parts(BODY_22, directions),
+        directions=rigid_parts(skeleton, directions),
         lengths=lengths,
         root=root,
-        confidence=np.ones((frames, 22)),
+        confidence=np.ones((frames, skeleton.joint_count)),
         contact_names=("left_toe",),
         contacts=np.zeros((frames, 1), bool),
     )
@@ -64,20 +68,42 @@ def dance(frames: int = 60) -> Motion:
 
 def standing(frames: int = 1) -> Motion:
     """The T-pose at ease."""
-    place = rest_places(LENGTHS)["pelvis"]
+    place = rest_places(BODY_22, LENGTHS)["pelvis"]
     return make_motion(np.tile(rest_directions(), (frames, 1, 1)), np.tile(place, (frames, 1)))
 
 
-def captured(name: str, seconds: float = 5.0) -> Motion:
-    """A captured clip on the training body, 30 frames a second, e.g. ``test/14_05``."""
-    from video_to_pose.data import body as bodies
-    from video_to_pose.data import mocap
+def captured(name: str, seconds: float = 5.0, skeleton=BODY_22) -> Motion:
+    """A captured clip on the training body, 30 frames a second, with its contacts, e.g. ``test/14_05``."""
+    body, posed = posed_body(name, seconds)
+    joints = bodies.joints(body, posed, skeleton)
+    directions, lengths = bones.decompose(skeleton, joints)
+    mean = lengths.mean(axis=0)
+    motion = make_motion(
+        directions, joints[:, 0], lengths=(mean + mean[skeleton.mirror[1:] - 1]) / 2, skeleton=skeleton
+    )
+    return replace(motion, contact_names=CONTACTS, contacts=true_contacts(body, posed))
 
+
+CONTACTS = ("left_heel", "left_toe", "right_heel", "right_toe")
+
+
+def true_contacts(body, posed, rate: float = 30.0, height_m: float = 0.03, speed_m_s: float = 0.3):
+    """(F, 4) whether heels and balls of the skinned body are on the floor and still for a tenth of a second."""
+    joints = bodies.joints(body, posed, BODY_32)
+    points = joints[:, [BODY_32.index(name) for name in CONTACTS]]
+    low = points[..., 2] - np.percentile(points[..., 2], 5, axis=0) < height_m
+    step = np.linalg.norm(np.gradient(points, axis=0), axis=-1) * rate if len(points) > 1 else np.zeros(low.shape)
+    down = low & (step < speed_m_s)
+    for c in range(down.shape[1]):
+        for first, last in runs(down[:, c]):
+            if last - first < 0.1 * rate:
+                down[first:last, c] = False
+    return down
+
+
+def posed_body(name: str, seconds: float = 5.0):
+    """The training body and its transforms in a captured clip, 30 frames a second."""
     clip = mocap.load(SHARED / "data" / "mocap" / f"{name}.bvh")
     body = bodies.load_body(SHARED / "human")
-    joints = bodies.joints(
-        body, bodies.pose(body, clip, np.arange(0, min(clip.frame_count, seconds * 60), 2).astype(int))
-    )
-    directions, lengths = bones.decompose(BODY_22, joints)
-    mean = lengths.mean(axis=0)
-    return make_motion(directions, joints[:, 0], lengths=(mean + mean[BODY_22.mirror[1:] - 1]) / 2)
+    frames = np.arange(0, min(clip.frame_count, seconds * 60), 2).astype(int)
+    return body, bodies.pose(body, clip, frames)

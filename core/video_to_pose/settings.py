@@ -119,9 +119,31 @@ class RetargetSettings:
     """How a motion is laid on a rig. Not part of a capture: another rig never repeats the analysis."""
 
     root_motion: str = "hips"
-    """``hips``: the hips carry the path; ``in_place``: they keep to their spot and only bob up and down."""
+    """What carries the path: ``hips``; ``root``: the rig's root bone, with the heading; ``object``: the armature
+    object, with the heading; ``in_place``: nothing, the hips keep to their spot and only bob up and down."""
     scale: str = "leg_length"
     """``leg_length``: the path fits the rig's legs; ``metres``: the rig covers the person's true distances."""
+    start: str = "rig"
+    """``rig``: the clip starts where the rig stands; ``world``: where the person was filmed, from the Take's origin."""
+    facing: str = "filmed"
+    """``filmed``: as seen from the camera; ``front``: turned so that the person starts facing -Y."""
+    feet: str = "auto"
+    """``auto``: feet stay put where the Take says they are in contact; ``always``: one is at any time; ``grounded``:
+    feet keep to the floor but may slide; ``never``: feet are left alone."""
+    smoothing: str = "off"
+    """On top of the capture's own: ``off``, ``light``, ``standard``, ``strong``."""
+    smoothing_of_parts: tuple[tuple[str, str], ...] = ()
+    """Body parts (trunk, head, arms, hands, legs, feet) with a smoothing of their own."""
+    repair: bool = True
+    """Mend short outliers and exchanged left and right limbs first."""
+    joint_limits: bool = False
+    """Bring joints that are bent further than people's back, softly."""
+    limbs: str = "fk"
+    """Which of a control rig's bones are keyed to lead: ``fk`` or ``ik``; other rigs have but one kind."""
+    key_error_degrees: float = 0.0
+    """Drop keys as long as no bone turns this much away; 0 keeps a key on every frame."""
+    key_error_centimetres: float = 0.5
+    """And no bone's end moves this much away."""
 
 
 FBX_PROFILES = ("plain", "unreal", "unreal-mesh", "unity")

@@ -254,6 +254,8 @@ class RigAnimation:
             (Blender's ``PoseBone.rotation_quaternion``), sign-continuous in time.
         located: L indices of the bones whose location is keyed too.
         locations: (F, L, 3) offsets from rest in the bone's own axes (``PoseBone.location``).
+        object_world: (F, 4, 4) world matrices of the armature object when it carries the path, else None.
+        switches: custom properties (pose bone, property, value) that a control rig needs, so that these keys lead.
     """
 
     rig: Rig
@@ -262,6 +264,8 @@ class RigAnimation:
     rotations: Floats
     located: tuple[int, ...]
     locations: Floats
+    object_world: NDArray[np.float64] | None = None
+    switches: tuple[tuple[str, str, float], ...] = ()
 
     def __post_init__(self) -> None:
         times = _frozen(self.timestamps, (None,), "timestamps", np.float64)
@@ -272,7 +276,10 @@ class RigAnimation:
             located=tuple(self.located),
             rotations=_frozen(self.rotations, (len(times), len(self.bones), 4), "rotations"),
             locations=_frozen(self.locations, (len(times), len(self.located), 3), "locations"),
+            switches=tuple(self.switches),
         )
+        if self.object_world is not None:
+            _set(self, object_world=_frozen(self.object_world, (len(times), 4, 4), "object_world", np.float64))
 
     @property
     def frame_rate(self) -> float:

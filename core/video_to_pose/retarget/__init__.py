@@ -7,8 +7,8 @@
 
 from ..kinematics import pose_matrices
 from .bone_map import BoneMap, map_bones
-from .fidelity import limb_errors
+from .fidelity import end_errors, limb_errors
 from .rig import rig_from_motion
 from .solve import solve
 
-__all__ = ["BoneMap", "limb_errors", "map_bones", "pose_matrices", "rig_from_motion", "solve"]
+__all__ = ["BoneMap", "end_errors", "limb_errors", "map_bones", "pose_matrices", "rig_from_motion", "solve"]

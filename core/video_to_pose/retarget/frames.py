@@ -8,22 +8,46 @@ frame(now) · frame(rest)ᵀ, whatever the rest pose is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rotation import between, frame_from_axes, normalize
+from .hinge import hinge_axis, rest_hinge
 
 Array = NDArray[np.floating]
 Places = Mapping[str, Array]
-"""Joint name -> (F, 3) world positions, with the names of `skeleton.BODY_22`."""
+"""Joint name -> (F, 3) world positions, with the names of `skeleton.BODY_32`; its details may be missing."""
 
 SIDES = ("left", "right")
 
-_ELBOW_PRIOR, _KNEE_PRIOR = 0.01, 0.1  # weight of the straight limb's hinge against sin² of the flexion
-_MEMORY = 0.1  # weight of the hinge over neighbouring frames, likewise
-_MEMORY_S = 0.25
-_BENT_DEG = (15.0, 45.0)  # a limb flexed more than this is bent, whichever way; less, it may be noise
+_REACH = {"left": (0.7, -0.3, 0.65), "right": (-0.7, -0.3, 0.65)}  # opposite to where no arm points
+_STEP = (0.0, -0.8, 0.6)
+_ELBOW = {"pull": 0.5, "wander": 0.7}
+_KNEE = {"pull": 20.0, "wander": 0.5}
+
+
+class Hinge(Protocol):
+    """How a limb's hinge axis is found: `hinge.hinge_axis` over a clip, `hinge.rest_hinge` on a rig."""
+
+    def __call__(
+        self, first: Array, second: Array, at_ease: Array, straight: Array, pull: float, wander: float
+    ) -> Array: ...
+
+
+def over_time(rate: float) -> Hinge:
+    """Hinges of a clip with `rate` frames per second."""
+
+    def find(first: Array, second: Array, at_ease: Array, straight: Array, pull: float, wander: float) -> Array:
+        return hinge_axis(first, second, at_ease, straight, pull, wander, rate)
+
+    return find
+
+
+def at_rest(first: Array, second: Array, at_ease: Array, straight: Array, pull: float, wander: float) -> Array:
+    """Hinges of a rig's one rest pose, which has no noise."""
+    return rest_hinge(first, second, at_ease, straight)
 
 
 def trunk(places: Places) -> dict[str, Array]:
@@ -33,8 +57,10 @@ def trunk(places: Places) -> dict[str, Array]:
     lower = places["spine"] - places["pelvis"]
     upper = places["thorax"] - places["spine"]
     crown = normalize(places["head_top"] - places["head"])
-    face = places["nose"] - places["head"]
-    head_line = normalize(np.cross(crown, face))
+    if "left_ear" in places:
+        head_line = normalize(places["left_ear"] - places["right_ear"])
+    else:
+        head_line = normalize(np.cross(crown, places["nose"] - places["head"]))
     return {
         "hips": _lateral_frame(hip_line, lower),
         "spine": frame_from_axes(lower, hip_line + shoulder_line),
@@ -50,17 +76,16 @@ def _lateral_frame(lateral: Array, near_y: Array) -> Array:
     return np.stack([lateral, np.cross(z, lateral), z], axis=-1)
 
 
-_REACH = {"left": (0.7, -0.3, 0.65), "right": (-0.7, -0.3, 0.65)}  # opposite to where no arm points
-_STEP = (0.0, -0.8, 0.6)
-
-
-def limbs(places: Places, hips: Array, chest: Array, rate: float) -> dict[str, Array]:
+def limbs(places: Places, hips: Array, chest: Array, hinge: Hinge) -> dict[str, Array]:
     """Frames (F, 3, 3) of shoulders, arms, hands, legs and feet; x of arms and legs is the hinge axis.
+
+    A hand's z points to the index finger, by the knuckles where there are any, else as it does at ease. A foot's y
+    runs from heel to ball and its x to the left, by the heel where there is one, else by the knee's hinge.
 
     Args:
         places: joints.
         hips, chest: (F, 3, 3) frames that straight limbs take their hinge from.
-        rate: frames per second.
+        hinge: `over_time` or `at_rest`.
     """
     out = {}
     for side in SIDES:
@@ -68,18 +93,41 @@ def limbs(places: Places, hips: Array, chest: Array, rate: float) -> dict[str, A
         upper, fore, palm = normalize(elbow - shoulder), normalize(wrist - elbow), normalize(hand - wrist)
         out[f"{side}_shoulder"] = frame_from_axes(shoulder - places["thorax"], chest[..., 1])
         reach = _ahead(chest, _REACH[side])
-        hinge = hinge_axis(upper, fore, reach, _carried(-chest[..., 1], reach, -chest[..., 0]), _ELBOW_PRIOR, rate)
-        out[f"{side}_upper_arm"] = frame_from_axes(upper, hinge)
-        out[f"{side}_forearm"] = frame_from_axes(fore, hinge)
-        out[f"{side}_hand"] = between(fore, palm) @ out[f"{side}_forearm"]
+        axis = hinge(upper, fore, reach, _carried(-chest[..., 1], reach, -chest[..., 0]), **_ELBOW)
+        out[f"{side}_upper_arm"] = frame_from_axes(upper, axis)
+        out[f"{side}_forearm"] = frame_from_axes(fore, axis)
+        if f"{side}_index" in places:
+            across = places[f"{side}_index"] - places[f"{side}_little"]
+            out[f"{side}_hand"] = frame_from_axes(palm, np.cross(palm, across))
+        else:
+            out[f"{side}_hand"] = between(fore, palm) @ out[f"{side}_forearm"]
 
         hip, knee, ankle, toe = (places[f"{side}_{j}"] for j in ("hip", "knee", "ankle", "toe"))
         thigh, shank = normalize(knee - hip), normalize(ankle - knee)
-        hinge = hinge_axis(thigh, shank, _ahead(hips, _STEP), hips[..., 0], _KNEE_PRIOR, rate)
-        out[f"{side}_upper_leg"] = frame_from_axes(thigh, hinge)
-        out[f"{side}_lower_leg"] = frame_from_axes(shank, hinge)
-        out[f"{side}_foot"] = frame_from_axes(toe - ankle, hinge)
+        axis = hinge(thigh, shank, _ahead(hips, _STEP), hips[..., 0], **_KNEE)
+        out[f"{side}_upper_leg"] = frame_from_axes(thigh, axis)
+        out[f"{side}_lower_leg"] = frame_from_axes(shank, axis)
+        if f"{side}_heel" in places:
+            heel = places[f"{side}_heel"]
+            out[f"{side}_foot"] = frame_from_axes(toe - heel, np.cross(ankle - heel, toe - heel))
+        else:
+            out[f"{side}_foot"] = frame_from_axes(toe - ankle, axis)
     return out
+
+
+def flat_sole(ankle: Array, toe: Array, standing: Array) -> Array:
+    """(F, 3, 3) frame of a foot that stands flat: y towards the toes but level, z down.
+
+    Args:
+        ankle, toe: (F, 3).
+        standing: (3, 3) how the person or rig stands: columns left, back, up.
+    """
+    up = standing[:, 2]
+    span = toe - ankle
+    level = span - (span @ up)[..., None] * up
+    steep = np.linalg.norm(level, axis=-1, keepdims=True) < 0.3 * np.linalg.norm(span, axis=-1, keepdims=True)
+    y = normalize(np.where(steep, -standing[:, 1], level))
+    return np.stack([np.cross(y, -up), y, np.broadcast_to(-up, y.shape)], axis=-1)
 
 
 def _ahead(frame: Array, direction: tuple[float, float, float]) -> Array:
@@ -90,43 +138,3 @@ def _ahead(frame: Array, direction: tuple[float, float, float]) -> Array:
 def _carried(start: Array, end: Array, axis: Array) -> Array:
     """(F, 3) `axis` turned by the shortest way from `start` to `end`."""
     return np.einsum("...ij,...j->...i", between(start, end), axis)
-
-
-def hinge_axis(first: Array, second: Array, at_ease: Array, straight: Array, prior: float, rate: float) -> Array:
-    """(F, 3) axis about which a limb's second part is flexed against its first, steady when the limb is straight.
-
-    The axis is the normal of the two parts. Near a straight limb it is taken from frames around, and failing those
-    from `straight`, carried along as the limb swings away from `at_ease` by the shortest way; so it never flips and
-    noise cannot roll a straight limb. A limb that seems bent a little the wrong way is taken for straight.
-
-    Args:
-        first, second: (F, 3) unit directions of the limb's parts.
-        at_ease: (F, 3) where `first` points when `straight` is the hinge; far from its opposite, where no limb goes,
-            the carrying is steady.
-        straight: (F, 3) hinge of the straight limb that points along `at_ease`.
-        prior: weight of `straight` against sin² of the flexion.
-        rate: frames per second.
-    """
-    rest_axis = _carried(at_ease, first, straight)
-    other_axis = np.cross(first, rest_axis)
-    normal = np.cross(first, second)  # as long as the sine of the flexion
-    plane = np.stack([np.sum(normal * axis, axis=-1) for axis in (rest_axis, other_axis)], axis=-1)
-    sine = np.linalg.norm(plane, axis=-1, keepdims=True)
-    cosine = np.sum(first * second, axis=-1, keepdims=True)
-    bent = np.clip((np.degrees(np.arctan2(sine, cosine)) - _BENT_DEG[0]) / (_BENT_DEG[1] - _BENT_DEG[0]), 0, 1)
-    backwards = (1 - plane[..., :1] / np.maximum(sine, 1e-9)) / 2  # 0 … 1: how much the normal opposes the prior
-    weighted = plane * sine * (1 - backwards * (1 - bent))  # direction weighted by sin²
-    around = _blur(weighted, _MEMORY_S * rate) + prior * np.array([1.0, 0.0])
-    blended = weighted + _MEMORY * normalize(around) * np.maximum(np.linalg.norm(around, axis=-1, keepdims=True), prior)
-    turn = normalize(blended + 1e-9 * np.array([1.0, 0.0]))
-    return turn[..., :1] * rest_axis + turn[..., 1:] * other_axis
-
-
-def _blur(values: Array, sigma: float) -> Array:
-    """Gaussian average over time (axis 0), the ends held; numpy only."""
-    reach = min(int(3 * sigma), len(values) - 1)
-    if reach < 1:
-        return values
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    padded = np.pad(values, [(reach, reach)] + [(0, 0)] * (values.ndim - 1), mode="edge")
-    return np.apply_along_axis(np.convolve, 0, padded, kernel / kernel.sum(), mode="valid")

@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import bones
 from ..rotation import normalize
-from ..skeleton import BODY_22, Skeleton
+from ..skeleton import BODY_22, BODY_32, Skeleton
 from ..types import Motion, Rig
-from .frames import Places, limbs, trunk
+from .frames import Places, at_rest, limbs, trunk
 
 Array = NDArray[np.floating]
 
 _SOLE_PER_LEG = 0.092  # ankle above the sole against thigh + shank, as on the body lifters are trained with
 
-_REST_LEFT = {  # directions of a person who stands at ease in a T-pose; measured on the training body's trunk and feet
+_REST_LEFT = {  # directions of a person at ease in a T-pose; trunk, feet and hands measured on the training body
     "hip": (1, 0, 0),
     "knee": (0, 0, -1),
     "ankle": (0, 0, -1),
@@ -28,6 +28,11 @@ _REST_LEFT = {  # directions of a person who stands at ease in a T-pose; measure
     "elbow": (1, 0, 0),
     "wrist": (1, 0, 0),
     "hand": (1, 0, 0),
+    "heel": (0.03, 0.66, -0.75),
+    "ear": (0.9, -0.37, 0.225),
+    "index": (0.947, -0.32, 0),
+    "little": (0.94, 0.34, 0),
+    "thumb": (0.68, -0.68, -0.27),
 }
 _REST_MIDDLE = {
     "spine": (0, -0.06, 1),
@@ -66,7 +71,7 @@ BONE_JOINTS: dict[str, tuple[str, str | None]] = {name: (head, tail) for name, _
 
 
 def rest_directions(skeleton: Skeleton = BODY_22) -> Array:
-    """(B, 3) unit directions of `BODY_22` in the T-pose at ease."""
+    """(B, 3) unit directions of `BODY_22` or `BODY_32` in the T-pose at ease, palms down."""
     out = []
     for joint in skeleton.joints[1:]:
         side, _, part = joint.partition("_")
@@ -77,24 +82,25 @@ def rest_directions(skeleton: Skeleton = BODY_22) -> Array:
     return normalize(np.array(out))
 
 
-def rest_places(lengths: ArrayLike) -> Places:
-    """Joint name -> (1, 3) of a person with these bone lengths (21,) in the T-pose, soles on z = 0."""
+def rest_places(skeleton: Skeleton, lengths: ArrayLike) -> Places:
+    """Joint name -> (1, 3) of a person with these bone lengths (B,) in the T-pose, soles on z = 0."""
     lengths = np.asarray(lengths, dtype=float)
-    joints = bones.compose(BODY_22, rest_directions(), lengths)
-    leg = lengths[BODY_22.index("left_knee") - 1] + lengths[BODY_22.index("left_ankle") - 1]
-    joints[:, 2] += _SOLE_PER_LEG * leg - joints[BODY_22.index("left_ankle"), 2]
-    return {name: joints[None, j] for j, name in enumerate(BODY_22.joints)}
+    joints = bones.compose(skeleton, rest_directions(skeleton), lengths)
+    leg = lengths[skeleton.index("left_knee") - 1] + lengths[skeleton.index("left_ankle") - 1]
+    joints[:, 2] += _SOLE_PER_LEG * leg - joints[skeleton.index("left_ankle"), 2]
+    return {name: joints[None, j] for j, name in enumerate(skeleton.joints)}
 
 
 def rig_from_motion(motion: Motion) -> Rig:
     """The person's own rig: every joint of the motion but the nose lies on a bone's head or tail.
 
     Raises:
-        ValueError: the motion's skeleton is not `BODY_22`.
+        ValueError: the motion's skeleton has not the joints of `BODY_22`.
     """
-    if motion.skeleton.joints != BODY_22.joints:
-        raise ValueError(f"a rig is made for {BODY_22.name}, not for {motion.skeleton.name}")
-    places = rest_places(motion.lengths)
+    if motion.skeleton.joints not in (BODY_22.joints, BODY_32.joints):
+        raise ValueError(f"a rig is made for {BODY_22.name} or {BODY_32.name}, not for {motion.skeleton.name}")
+    everything = rest_places(motion.skeleton, motion.lengths)
+    places = {joint: everything[joint] for joint in BODY_22.joints}
     frames = rest_frames(places)
     names = [name for name, *_ in _BONES]
     rest = np.tile(np.eye(4), (len(_BONES), 1, 1))
@@ -114,7 +120,7 @@ def rig_from_motion(motion: Motion) -> Rig:
 def rest_frames(places: Places) -> dict[str, Array]:
     """Our rig's bone name -> (3, 3) rest orientation."""
     middle = trunk(places)
-    sides = limbs(places, middle["hips"], middle["chest"], rate=30.0)
+    sides = limbs(places, middle["hips"], middle["chest"], at_rest)
     out = {
         "Hips": middle["hips"],
         "Spine": middle["spine"],

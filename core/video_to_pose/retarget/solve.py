@@ -3,252 +3,353 @@
 
 Each mapped bone is turned by frame(now) · frame(rest)ᵀ. For limbs both frames are built from joints, of the person
 and of the rig, so a T-pose, an A-pose or a bent rest all end in the person's pose. For the trunk, where rigs place
-their spine joints as they like, the rest is a person standing at ease, turned to where the rig faces.
+their spine joints as they like, the rest is a person standing at ease, turned to where the rig faces. Then the feet
+are planted on the rig's own proportions, and limbs share their twist among the bones that a rig has for it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import bones
-from ..errors import InputError
-from ..rotation import make_continuous, matrix_to_quat, normalize, quat_conjugate, quat_multiply, quat_to_matrix
+from ..rotation import axis_angle_to_matrix, matrix_to_quat, normalize, quat_to_matrix
 from ..settings import RetargetSettings
-from ..skeleton import BODY_22
+from ..skeleton import BODY_22, BODY_32
 from ..types import Motion, Rig, RigAnimation
+from . import keys, twist
 from .bone_map import BoneMap
-from .frames import SIDES, Places, limbs, trunk
+from .frames import SIDES, Places, at_rest, flat_sole, limbs, over_time, trunk
+from .limits import within_limits
+from .plant import Leg, leg_turns, plant
+from .repair import repair
 from .rig import rest_places
+from .smoothing import cutoff_hz, smooth_path, smooth_rotations
+from .target import Target, leg_length, read_target
 
 Array = NDArray[np.floating]
+Turns = dict[str, Array]
+"""Part (as in a bone map, or ``spine.0``, ``neck.0``, ``left_forearm.twist.0``) -> (F, 3, 3) world turn from rest."""
 
-_NEAR = np.cos(np.radians(30.0))
+_HEADING_HZ, _PATH_HZ = 1.0, 1.5
+_FACING = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # a flat foot that faces -Y: x left, y ahead, z down
 
 
 def solve(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings) -> RigAnimation:
     """Keys that make the rig do what the person did.
 
     Args:
-        motion: in `BODY_22`.
+        motion: in `BODY_22`, or with the details of `BODY_32`.
         rig: target at rest; its object may be moved, turned and uniformly scaled.
         bone_map: which bone plays which part.
-        settings: path and scale.
+        settings: path, scale, feet, smoothing.
 
     Returns:
-        Rotation keys of every mapped bone (toes rest) and location keys of the hips.
+        Rotation keys of every mapped bone and location keys of what carries the path.
 
     Raises:
-        InputError: the armature object is mirrored or unevenly scaled.
-        ValueError: the motion's skeleton is not `BODY_22`.
+        InputError: the armature object is mirrored or unevenly scaled, or the rig has no width.
+        ValueError: the motion's skeleton has not the joints of `BODY_22`, or a setting has no such value.
     """
-    if motion.skeleton.joints != BODY_22.joints:
-        raise ValueError(f"retargeting needs {BODY_22.name}, not {motion.skeleton.name}")
-    R_world_object, scale = _object_rotation(rig.world)
-    rest_rotation = R_world_object @ normalize(rig.rest[:, :3, :3], axis=-2)  # world axes
-    rest_head = rig.rest[:, :3, 3] @ rig.world[:3, :3].T + rig.world[:3, 3]
-
-    joints = bones.compose(motion.skeleton, motion.directions, motion.lengths, motion.root).astype(np.float64)
-    places: Places = {name: joints[:, j] for j, name in enumerate(BODY_22.joints)}
-    target = _rest_of(rig, bone_map, rest_head, rest_rotation, scale)
-    turns = _turns(places, target, motion, bone_map, _facing(target, R_world_object))
-
-    index = {name: b for b, name in enumerate(rig.names)}
-    hips = index[bone_map.single["hips"]]
-    hips_head = _hips_path(places, target, turns[bone_map.single["hips"]], rest_head[hips], rig, settings)
-    keyed = tuple(sorted(index[name] for name in turns))
-    rotations, location = _to_local(rig, keyed, {index[name]: turn for name, turn in turns.items()}, hips, hips_head)
-    return RigAnimation(rig, motion.timestamps, keyed, rotations, (hips,), location[:, None])
+    body = solve_body(motion, rig, bone_map, settings)
+    return keys.write_keys(body, settings)
 
 
-def _object_rotation(world: Array) -> tuple[Array, float]:
-    """Rotation and uniform scale of an object's world matrix."""
-    matrix = world[:3, :3]
-    scales = np.linalg.norm(matrix, axis=0)
-    skewed = not np.allclose(matrix.T @ matrix, np.diag(scales**2), atol=1e-4 * scales.max() ** 2)
-    if skewed or np.linalg.det(matrix) <= 0 or not np.allclose(scales, scales[0], rtol=1e-3):
-        raise InputError(
-            "The armature object is mirrored or scaled unevenly, so rotations cannot be written to it.",
-            "Apply the object's scale (Ctrl+A, Scale) or give all axes the same positive scale.",
-            "rig-scale",
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A rig in motion, in the world, before it becomes keys.
+
+    Attributes:
+        target: the rig at rest.
+        motion: what is laid on it: repaired and turned as asked for.
+        turns: away from rest, of every part.
+        hips: (F, 3) head of the hips bone, metres.
+        path: (F, 3) of the pelvis on the floor, smoothed: where the person is.
+        heading: (F,) radians from -Y about Z, smoothed.
+        origin: (3,) where on the floor the path starts from.
+    """
+
+    target: Target
+    motion: Motion
+    turns: Turns
+    hips: Array
+    path: Array
+    heading: Array
+    origin: Array
+
+
+def solve_body(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings) -> Body:
+    """The rig's turns and path in the world; see `solve`."""
+    if motion.skeleton.joints not in (BODY_22.joints, BODY_32.joints):
+        raise ValueError(f"retargeting needs {BODY_22.name} or {BODY_32.name}, not {motion.skeleton.name}")
+    if settings.repair:
+        motion, _ = repair(motion)
+    if settings.facing == "front":
+        motion = _turned_to_front(motion)
+    elif settings.facing != "filmed":
+        raise ValueError(f"unknown facing {settings.facing!r}")
+    places = joint_places(motion)
+    target = read_target(rig, bone_map, knuckles="left_index" in places)
+    ease = {name: place @ target.standing.T for name, place in rest_places(motion.skeleton, motion.lengths).items()}
+    turns = part_turns(places, target, ease, motion.frame_rate)
+    turns = _smoothed(turns, motion, settings)
+    if settings.joint_limits:
+        turns = within_limits(turns, target)
+    origin = _origin(target, settings)
+    pelvis: Array = _pelvis_path(places, target, ease, settings) + origin
+    if settings.smoothing != "off":
+        pelvis = smooth_path(
+            pelvis, motion.timestamps, cutoff_hz("trunk", settings.smoothing, dict(settings.smoothing_of_parts))
         )
-    return matrix / scales, float(scales[0])
-
-
-def _rest_of(rig: Rig, bone_map: BoneMap, heads: Array, rotations: Array, scale: float) -> Places:
-    """The rig's rest pose as joints (1, 3), as far as limbs need it."""
-    index = {name: b for b, name in enumerate(rig.names)}
-    single = bone_map.single
-
-    def head(part: str) -> Array:
-        return heads[None, index[single[part]]]
-
-    def tail(part: str) -> Array:
-        b = index[single[part]]
-        return (heads[b] + rotations[b][:, 1] * rig.lengths[b] * scale)[None]
-
-    def end(part: str, limb: str) -> Array:
-        """Where a hand or foot points: to its fingers or toes; to its tail, unless an importer made that up."""
-        if part not in single:
-            return tail(limb)
-        b = index[single[part]]
-        children = [c for c, parent in enumerate(rig.parents) if parent == b and "thumb" not in rig.names[c].lower()]
-        ends = [heads[c] for c in children if np.linalg.norm(heads[c] - heads[b]) > 0.3 * rig.lengths[b] * scale]
-        if ends:
-            return np.mean(ends, axis=0)[None]
-        span = heads[b] - heads[index[single[limb]]]
-        made_up = normalize(span) @ rotations[b][:, 1] < 0.5 and part.endswith("hand")
-        return (heads[b] + span)[None] if made_up else tail(part)
-
-    places: dict[str, Array] = {}
-    for side in SIDES:
-        for joint, part in (
-            ("hip", "upper_leg"),
-            ("knee", "lower_leg"),
-            ("shoulder", "upper_arm"),
-            ("elbow", "forearm"),
-        ):
-            places[f"{side}_{joint}"] = head(f"{side}_{part}")
-        for joint, part, limb in (("ankle", "foot", "lower_leg"), ("wrist", "hand", "forearm")):
-            places[f"{side}_{joint}"] = head(f"{side}_{part}") if f"{side}_{part}" in single else tail(f"{side}_{limb}")
-        toe = f"{side}_toe"
-        places[toe] = head(toe) if toe in single else end(f"{side}_foot", f"{side}_lower_leg")
-        places[f"{side}_hand"] = end(f"{side}_hand", f"{side}_forearm")
-    shoulders = [head(f"{s}_shoulder") if f"{s}_shoulder" in single else places[f"{s}_shoulder"] for s in SIDES]
-    places["thorax"] = (shoulders[0] + shoulders[1]) / 2
-    places["pelvis"] = (places["left_hip"] + places["right_hip"]) / 2
-    return places
-
-
-def _facing(target: Places, R_world_object: Array) -> Array:
-    """(3, 3) rotation that turns a person who stands facing -Y to how the rig stands, or lies, and faces at rest."""
-    up = _up(target, R_world_object)
-    for joint in ("hip", "shoulder"):
-        left = (target[f"left_{joint}"] - target[f"right_{joint}"])[0]
-        x = normalize(left - (left @ up) * up)
-        if np.any(x):
-            return np.stack([x, np.cross(up, x), up], axis=-1)
-    raise InputError(
-        "The armature's left and right legs start at one point, as do its arms, so nobody can say which way it faces.",
-        "Check the bones' places in Edit Mode.",
-        "rig-unmapped",
+    turns, pelvis = _planted(turns, pelvis, target, motion, settings)
+    turns = _twisted(turns, target)
+    hips = target.bone("hips")
+    head = pelvis + turns["hips"] @ (target.heads[hips] - target.places["pelvis"][0])
+    level = pelvis * [1, 1, 0] + origin * [0, 0, 1]
+    return Body(
+        target=target,
+        motion=motion,
+        turns=turns,
+        hips=head,
+        path=smooth_path(level, motion.timestamps, _PATH_HZ) if motion.frame_count > 2 else level,
+        heading=_heading(turns["hips"] @ target.standing, motion),
+        origin=origin,
     )
 
 
-def _up(target: Places, R_world_object: Array) -> Array:
-    """(3,) world direction in which a rig at rest stands.
+def joint_places(motion: Motion) -> Places:
+    """Joint name -> (F, 3) world positions, double precision."""
+    directions, lengths = motion.directions.astype(np.float64), motion.lengths.astype(np.float64)
+    joints = bones.compose(motion.skeleton, directions, lengths, motion.root.astype(np.float64))
+    return {name: joints[:, j] for j, name in enumerate(motion.skeleton.joints)}
 
-    Torsos lean a little at rest, so where one is near the world's Z, or else an axis of the armature, that is meant.
+
+def _turned_to_front(motion: Motion) -> Motion:
+    """The clip turned about the vertical through its start, so that the pelvis faces -Y over its first moments."""
+    places = joint_places(motion)
+    first = motion.timestamps <= motion.timestamps[0] + 0.3
+    left = (places["left_hip"] - places["right_hip"])[first].mean(axis=0)
+    R = axis_angle_to_matrix(np.array([0.0, 0.0, 1.0]), -np.arctan2(left[1], left[0]))
+    start = motion.root[0] * [1, 1, 0]
+    return replace(motion, directions=motion.directions @ R.T, root=(motion.root - start) @ R.T + start)
+
+
+def part_turns(places: Places, target: Target, ease: Places, rate: float) -> Turns:
+    """World turns away from the rig's rest, of all parts but twist bones.
+
+    Args:
+        places: of the person.
+        target: the rig.
+        ease: the same person standing at ease as the rig stands.
+        rate: frames per second.
     """
-    torso = normalize(target["thorax"] - target["pelvis"])[0]
-    axes = [np.array([0.0, 0.0, 1.0]), *R_world_object.T, *-R_world_object.T]
-    return next((axis for axis in axes if axis @ torso > _NEAR), torso)
-
-
-def _turns(places: Places, target: Places, motion: Motion, bone_map: BoneMap, facing: Array) -> dict[str, Array]:
-    """Bone name -> (F, 3, 3) world rotation away from the rig's rest pose."""
-    at_ease = {name: place @ facing.T for name, place in rest_places(motion.lengths).items()}
-    now, ease = trunk(places), trunk(at_ease)
-    middle = {part: now[part] @ np.swapaxes(ease[part], -1, -2) for part in now}
-    target_limbs = limbs(target, ease["hips"], ease["chest"], rate=30.0)
-    now_limbs = limbs(places, now["hips"], now["chest"], motion.frame_rate)
-    # a clavicle's rest differs from rig to rig like a spine's: it is turned from a person at ease too
-    ease_limbs = limbs(at_ease, ease["hips"], ease["chest"], rate=30.0)
-    out: dict[str, Array] = {bone_map.single["hips"]: middle["hips"]}
-    out |= _spread(bone_map.spine, middle["spine"], middle["chest"])
-    below_neck = middle["chest"] if bone_map.spine else middle["hips"]
-    if "head" in bone_map.single:
-        out |= _spread(bone_map.neck, middle["neck"], middle["neck"])
-        out[bone_map.single["head"]] = middle["head"]
+    now, rest = trunk(places), trunk(ease)
+    middle = {part: now[part] @ np.swapaxes(rest[part], -1, -2) for part in now}
+    now_limbs = limbs(places, now["hips"], now["chest"], over_time(rate))
+    target_limbs = limbs(target.places, rest["hips"], rest["chest"], at_rest)
+    ease_limbs = limbs(ease, rest["hips"], rest["chest"], at_rest)
+    turns: Turns = {"hips": middle["hips"]}
+    spine, neck = target.bone_map.spine, target.bone_map.neck
+    turns |= _spread("spine", len(spine), middle["spine"], middle["chest"])
+    if target.bone("head") is not None:
+        turns |= _spread("neck", len(neck), middle["neck"], middle["neck"])
+        turns["head"] = middle["head"]
     else:
-        out |= _spread(bone_map.neck, below_neck, middle["head"])
+        turns |= _spread("neck", len(neck), middle["chest"] if spine else middle["hips"], middle["head"])
     for part, frame in now_limbs.items():
-        if part in bone_map.single:
-            rest = ease_limbs[part] if part.endswith("shoulder") else target_limbs[part]
-            out[bone_map.single[part]] = frame @ np.swapaxes(rest, -1, -2)
-    return out
+        side, _, limb = part.partition("_")
+        if limb == "shoulder":  # a clavicle's rest differs from rig to rig like a spine's
+            rest_frame = ease_limbs[part]
+        elif limb == "foot":  # soles are flat at rest, whatever their bones point at
+            flat = {
+                name: flat_sole(p[f"{side}_ankle"], p[f"{side}_toe"], target.standing)
+                for name, p in (("ease", ease), ("rig", target.places))
+            }
+            rest_frame = flat["rig"] @ np.swapaxes(flat["ease"], -1, -2) @ ease_limbs[part]
+        else:
+            rest_frame = target_limbs[part]
+        turns[part] = frame @ np.swapaxes(rest_frame, -1, -2)
+    return turns
 
 
-def _spread(names: tuple[str, ...], low: Array, high: Array) -> dict[str, Array]:
+def _spread(chain: str, count: int, low: Array, high: Array) -> Turns:
     """A chain's bones share the turn from `low` (first bone) to `high` (last bone); a single bone takes the middle."""
-    if not names:
-        return {}
-    shares = np.linspace(0, 1, len(names)) if len(names) > 1 else np.array([0.5])
+    shares = np.linspace(0, 1, count) if count > 1 else np.full(count, 0.5)
     a, b = matrix_to_quat(low), matrix_to_quat(high)
     b = np.where(np.sum(a * b, axis=-1, keepdims=True) < 0, -b, b)
     return {
-        name: low if share == 0 else high if share == 1 else quat_to_matrix(normalize((1 - share) * a + share * b))
-        for name, share in zip(names, shares, strict=True)
+        f"{chain}.{n}": low
+        if share == 0
+        else high
+        if share == 1
+        else quat_to_matrix(normalize((1 - share) * a + share * b))
+        for n, share in enumerate(shares)
     }
 
 
-def _hips_path(
-    places: Places, target: Places, turn: Array, rest_head: Array, rig: Rig, settings: RetargetSettings
-) -> Array:
-    """(F, 3) world positions of the hips bone's head."""
-    pelvis = places["pelvis"]
-    leg_ratio = _leg(target) / _leg(places)
-    path = pelvis * [1, 1, leg_ratio]
+def _smoothed(turns: Turns, motion: Motion, settings: RetargetSettings) -> Turns:
+    own = dict(settings.smoothing_of_parts)
+    if settings.smoothing == "off" and not own:
+        return turns
+    cutoffs = {part: cutoff_hz(part.partition(".")[0], settings.smoothing, own) for part in turns}
+    out = dict(turns)
+    for hz in set(cutoffs.values()) - {0.0}:
+        parts = [part for part, cutoff in cutoffs.items() if cutoff == hz]
+        quats = matrix_to_quat(np.stack([turns[part] for part in parts], axis=1))
+        smooth = quat_to_matrix(smooth_rotations(quats, motion.timestamps, hz))
+        out |= {part: smooth[:, p] for p, part in enumerate(parts)}
+    return out
+
+
+def _origin(target: Target, settings: RetargetSettings) -> Array:
+    """(3,) the place on the floor where the clip's origin comes to lie; the floor is the armature object's origin."""
+    if settings.start == "world":
+        return np.zeros(3)
+    if settings.start != "rig":
+        raise ValueError(f"unknown start {settings.start!r}")
+    return np.array([*target.places["pelvis"][0, :2], target.rig.world[2, 3]])
+
+
+def _pelvis_path(places: Places, target: Target, ease: Places, settings: RetargetSettings) -> Array:
+    """(F, 3) world path of the middle between the hip joints, from the clip's origin.
+
+    What is above the ankles is scaled by the legs, what is below is the rig's own.
+    """
+    pelvis = places["pelvis"].copy()
+    ratio = target.leg / leg_length(places)
+    up = target.standing[:, 2]
+    ankle = sum(float(ease[f"{side}_ankle"][0] @ up) for side in SIDES) / 2
+    pelvis[:, 2] = (pelvis[:, 2] - ankle) * ratio + target.ankle_height
     if settings.root_motion == "in_place":
-        path[:, :2] = 0.0
-    elif settings.root_motion == "hips":
-        path[:, :2] *= leg_ratio if settings.scale == "leg_length" else 1.0
+        pelvis[:, :2] = 0.0
+    elif settings.root_motion in ("hips", "root", "object"):
+        if settings.scale not in ("leg_length", "metres"):
+            raise ValueError(f"unknown scale {settings.scale!r}")
+        pelvis[:, :2] *= ratio if settings.scale == "leg_length" else 1.0
     else:
         raise ValueError(f"unknown root_motion {settings.root_motion!r}")
-    # the clip's origin lies where the rig stands; its floor is the armature object's origin
-    origin = np.array([target["pelvis"][0, 0], target["pelvis"][0, 1], rig.world[2, 3]])
-    return origin + path + turn @ (rest_head - target["pelvis"][0])
+    return pelvis
 
 
-def _leg(places: Places) -> float:
-    spans = [
-        np.linalg.norm(places[f"{side}_{a}"] - places[f"{side}_{b}"], axis=-1).mean()
-        for side in SIDES
-        for a, b in (("hip", "knee"), ("knee", "ankle"))
+def _planted(
+    turns: Turns, pelvis: Array, target: Target, motion: Motion, settings: RetargetSettings
+) -> tuple[Turns, Array]:
+    """Legs, feet and hips with the feet held where they are in contact."""
+    if settings.feet == "never" or settings.root_motion == "in_place":
+        return turns, pelvis
+    floor = np.array([0.0, 0.0, target.rig.world[2, 3] if settings.start == "rig" else 0.0])
+    legs = tuple(_leg(side, turns, pelvis - floor, target) for side in SIDES)
+    contacts = tuple(_contacts(motion, side) for side in SIDES)
+    planted = plant((legs[0], legs[1]), (contacts[0], contacts[1]), motion.frame_rate, settings.feet)
+    out = dict(turns)
+    for side, before, leg, toes in zip(SIDES, legs, planted.legs, planted.toes, strict=True):
+        thigh, shank = leg_turns(leg, before)
+        out[f"{side}_upper_leg"] = thigh @ turns[f"{side}_upper_leg"]
+        out[f"{side}_lower_leg"] = shank @ turns[f"{side}_lower_leg"]
+        flat = _flat(side, target)
+        out[f"{side}_foot"] = leg.foot @ _FACING @ flat.T
+        out[f"{side}_toe"] = toes @ _FACING @ flat.T
+    return out, pelvis + planted.hips
+
+
+def _leg(side: str, turns: Turns, pelvis: Array, target: Target) -> Leg:
+    rest = {joint: target.places[f"{side}_{joint}"][0] for joint in ("hip", "knee", "ankle")}
+    hip = pelvis + turns["hips"] @ (rest["hip"] - target.places["pelvis"][0])
+    knee = hip + turns[f"{side}_upper_leg"] @ (rest["knee"] - rest["hip"])
+    ankle = knee + turns[f"{side}_lower_leg"] @ (rest["ankle"] - rest["knee"])
+    flat = _flat(side, target)
+    heel, ball = (_FACING @ flat.T @ (point - rest["ankle"]) for point in target.soles(side))
+    hinge = turns[f"{side}_upper_leg"] @ _rest_hinge(side, target)
+    return Leg(hip, knee, ankle, hinge, turns[f"{side}_foot"] @ flat @ _FACING.T, heel, ball)
+
+
+def _rest_hinge(side: str, target: Target) -> Array:
+    """(3,) the knee's axis at rest, to the left."""
+    rest = {joint: target.places[f"{side}_{joint}"][0] for joint in ("hip", "knee", "ankle")}
+    thigh = normalize(rest["knee"] - rest["hip"])
+    x = target.standing[:, 0]
+    return normalize(x - (x @ thigh) * thigh)
+
+
+def _flat(side: str, target: Target) -> Array:
+    """(3, 3) frame of the rig's flat foot at rest."""
+    return flat_sole(target.places[f"{side}_ankle"], target.places[f"{side}_toe"], target.standing)[0]
+
+
+def _contacts(motion: Motion, side: str) -> Array:
+    """(F, 2) whether heel and ball of a foot are in contact."""
+    names = motion.contact_names
+    none = np.zeros(motion.frame_count, dtype=bool)
+    columns = [
+        motion.contacts[:, names.index(n)] if (n := f"{side}_{end}") in names else none for end in ("heel", "toe")
     ]
-    return float(np.sum(spans)) / 2
+    return np.stack(columns, axis=1)
 
 
-def _to_local(
-    rig: Rig, keyed: tuple[int, ...], turns: dict[int, Array], hips: int, hips_head: Array
-) -> tuple[Array, Array]:
-    """World turns to rotations (F, M, 4) in the bones' own axes and the hips' location (F, 3) in its own."""
-    frames = len(hips_head)
-    R_world_object, _ = _object_rotation(rig.world)
-    rest = [matrix_to_quat(normalize(rig.rest[b, :3, :3], axis=-2)) for b in range(len(rig.names))]
-    object_quat = matrix_to_quat(R_world_object)
-    pose: list[Array] = []  # armature-space rotation of every bone
-    local: dict[int, Array] = {}
-    location = np.zeros((frames, 3))
-    for b, parent in enumerate(rig.parents):
-        if parent < 0:
-            carried = np.broadcast_to(rest[b], (frames, 4))
-        else:
-            carried = quat_multiply(pose[parent], quat_multiply(quat_conjugate(rest[parent]), rest[b]))
-        if b in turns:
-            world_turn = matrix_to_quat(turns[b])
-            in_object = quat_multiply(quat_conjugate(object_quat), quat_multiply(world_turn, object_quat))
-            posed = quat_multiply(in_object, rest[b])
-            local[b] = quat_multiply(quat_conjugate(carried), posed)
-            pose.append(posed)
-        else:
-            pose.append(carried)
-        if b == hips:
-            to_object = np.linalg.inv(rig.world)
-            head = hips_head @ to_object[:3, :3].T + to_object[:3, 3]
-            location = np.einsum("fji,fj->fi", quat_to_matrix(carried), head - _rest_place(rig, b, pose))
-    rotations = np.stack([make_continuous(local[b]) for b in keyed], axis=1)
-    return rotations, location
+_SHARING = {  # limb -> what its twist is measured against, and where it ends
+    "upper_arm": ("shoulder", "shoulder", "elbow"),
+    "upper_leg": ("hips", "hip", "knee"),
+    "forearm": ("hand", "elbow", "wrist"),
+    "lower_leg": ("foot", "knee", "ankle"),
+}
+_ALONE = 0.5  # a forearm without twist bones takes half of the hand's twist
 
 
-def _rest_place(rig: Rig, bone: int, pose: list[Array]) -> Array:
-    """(F, 3) armature-space head of a bone whose ancestors are posed but which itself is not moved."""
-    chain = [bone]
-    while rig.parents[chain[-1]] >= 0:
-        chain.append(rig.parents[chain[-1]])
-    place = np.broadcast_to(rig.rest[chain[-1], :3, 3], (len(pose[0]), 3))
-    for child, parent in zip(chain[-2::-1], chain[:0:-1], strict=True):
-        rest_parent = rig.rest[parent, :3, :3]
-        offset = rest_parent.T @ (rig.rest[child, :3, 3] - rig.rest[parent, :3, 3])
-        place = place + np.einsum("fij,j->fi", quat_to_matrix(pose[parent]), offset)
-    return place
+def _twisted(turns: Turns, target: Target) -> Turns:
+    """Turns of twist bones, and of the limbs that lead into them."""
+    out = dict(turns)
+    chest = [turns[part] for part in turns if part.startswith("spine.")][-1:] or [turns["hips"]]
+    for side in SIDES:
+        for limb, (other, start, end) in _SHARING.items():
+            part = f"{side}_{limb}"
+            ends = [target.places[f"{side}_{joint}"][0] for joint in (start, end)]
+            length = float(np.linalg.norm(ends[1] - ends[0]))
+            axis = (ends[1] - ends[0]) / length
+            names = target.bone_map.twist.get(part, ())
+            along = [float((target.heads[target.index[name]] - ends[0]) @ axis) / length for name in names]
+            shares = _shares(len(names), along)
+            if limb in ("upper_arm", "upper_leg"):
+                if not names:
+                    continue
+                above = turns["hips"] if limb == "upper_leg" else turns.get(f"{side}_{other}", chest[0])
+                own = 1.0
+                if _carries(target, part, names):  # the elbow or knee hangs on the last of them
+                    own, shares = 0.0, [(n + 1) / len(names) for n in range(len(names))]
+                solved = twist.near_joint(above, turns[part], axis, np.array([own, *shares]))
+                out[part] = solved[0]
+            else:
+                below = turns.get(f"{side}_{other}")
+                if below is None or target.bone(f"{side}_{other}") is None:
+                    continue
+                own = 0.0 if names or limb == "lower_leg" else _ALONE
+                solved = twist.near_end(turns[part], below, axis, np.array([own, *shares]))
+                out[part] = solved[0]
+            out |= {f"{part}.twist.{n}": turn for n, turn in enumerate(solved[1:])}
+    return out
+
+
+def _shares(count: int, along: list[float]) -> list[float]:
+    """How much of the twist each bone takes: as far along as it lies; bones on one spot are spread evenly."""
+    even = [(n + 1) / (count + 1) for n in range(count)]
+    if count > 1 and min(np.diff(along), default=0.0) < 0.02:
+        return even
+    return [float(np.clip(a if a > 0.02 else e, 0.0, 1.0)) for a, e in zip(along, even, strict=True)]
+
+
+def _carries(target: Target, part: str, names: tuple[str, ...]) -> bool:
+    """Whether the next part of the limb hangs on the twist bones, as on MakeHuman's rigs, not beside them."""
+    following = {"arm": "forearm", "leg": "lower_leg"}[part.rpartition("_")[2]]
+    below = target.bone(f"{part.partition('_')[0]}_{following}")
+    while below is not None and below >= 0:
+        if target.rig.names[below] in names:
+            return True
+        below = target.rig.parents[below]
+    return False
+
+
+def _heading(hips: Array, motion: Motion) -> Array:
+    """(F,) where the pelvis faces, from -Y about Z, continuous and calm."""
+    heading = np.unwrap(np.arctan2(hips[:, 1, 0], hips[:, 0, 0]))
+    return smooth_path(heading, motion.timestamps, _HEADING_HZ) if motion.frame_count > 2 else heading

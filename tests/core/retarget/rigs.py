@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.core.retarget.motions import about
+from tests.core.retarget.motions import about, degrees_between
 from tests.motions import SHARED
+from video_to_pose.kinematics import pose_matrices
+from video_to_pose.retarget import map_bones
+from video_to_pose.retarget.target import read_target
 from video_to_pose.rotation import frame_from_axes
-from video_to_pose.types import Rig
+from video_to_pose.types import Rig, RigAnimation
 
 Array = NDArray[np.floating]
 Bones = dict[str, tuple[str | None, Array, Array]]
@@ -104,6 +107,46 @@ def mixamo() -> Bones:
         name: (entries[name]["parent"] or None, place(entries[name]["head"]), place(entries[name]["tail"]))
         for name in sorted(entries, key=depth)
     }
+
+
+def sized(bones: Bones, size: float) -> Bones:
+    """The rig as tall as `size` times itself."""
+    return {name: (parent, size * head, size * tail) for name, (parent, head, tail) in bones.items()}
+
+
+def heads_in_world(animation: RigAnimation) -> tuple[Array, Array]:
+    """(F, N, 3) heads and (F, N, 3, 3) turns from rest of all bones, in the world."""
+    matrices = pose_matrices(animation)
+    world = animation.rig.world[None] if animation.object_world is None else animation.object_world
+    R = world[:, None, :3, :3] / np.linalg.norm(world[:, None, :3, :1], axis=-2, keepdims=True)
+    rest = animation.rig.world[:3, :3] / np.linalg.norm(animation.rig.world[:3, 0])
+    turns = R @ matrices[..., :3, :3] @ np.swapaxes(rest @ animation.rig.rest[:, :3, :3], -1, -2)
+    heads = np.einsum("fij,fnj->fni", world[:, :3, :3], matrices[..., :3, 3]) + world[:, None, :3, 3]
+    return heads, turns
+
+
+def feet_of(animation: RigAnimation) -> Array:
+    """(F, 4, 3) left heel, left ball, right heel, right ball: points of the soles, in the world."""
+    target = read_target(animation.rig, map_bones(animation.rig), knuckles=False)
+    heads, turns = heads_in_world(animation)
+    points = []
+    for side in ("left", "right"):
+        b = target.bone(f"{side}_foot")
+        points += [heads[:, b] + turns[:, b] @ (point - target.heads[b]) for point in target.soles(side)]
+    return np.stack(points, axis=1)
+
+
+def knees_of(animation: RigAnimation) -> Array:
+    """(F, 2) degrees by which the knees are bent."""
+    bone_map, (heads, _) = map_bones(animation.rig), heads_in_world(animation)
+    bends = []
+    for side in ("left", "right"):
+        hip, knee, ankle = (
+            heads[:, animation.rig.names.index(bone_map.single[f"{side}_{part}"])]
+            for part in ("upper_leg", "lower_leg", "foot")
+        )
+        bends.append(degrees_between(knee - hip, ankle - knee))
+    return np.stack(bends, axis=1)
 
 
 TARGETS = {"a_pose": a_pose, "mixamo": mixamo}

@@ -23,7 +23,7 @@ def motion_named(name):
 
 
 def solved(motion, rig, **options):
-    return retarget.solve(motion, rig, retarget.map_bones(rig), RetargetSettings(**options))
+    return retarget.solve(motion, rig, retarget.map_bones(rig), RetargetSettings(**{"feet": "never", **options}))
 
 
 def in_world(animation):
@@ -39,7 +39,7 @@ def in_world(animation):
 def test_limbs_point_where_the_persons_limbs_point(target, motion):
     motion, rig = motion_named(motion), rig_of(TARGETS[target]())
     errors = retarget.limb_errors(motion, solved(motion, rig), retarget.map_bones(rig))
-    assert len(errors) == 10
+    assert len(errors) == 8
     assert max(error.max() for error in errors.values()) < 0.01
 
 
@@ -101,8 +101,9 @@ def twist_steps(animation, bone):
     return degrees_between(np.einsum("fij,fj->fi", between(y[:-1], y[1:]), x[:-1]), x[1:])
 
 
-def test_straight_limbs_do_not_spin_even_when_raised_overhead():
-    animation = solved(straight(), rig_of(a_pose()))
+@pytest.mark.parametrize("trembling_deg", [0.0, 2.0])
+def test_straight_limbs_do_not_spin_even_when_raised_overhead_and_trembling(trembling_deg):
+    animation = solved(straight(trembling_deg=trembling_deg), rig_of(a_pose()))
     for bone in ("upperarm_l", "upperarm_r", "thigh_l", "thigh_r"):
         assert twist_steps(animation, bone).max() < 15
 
@@ -114,10 +115,10 @@ def test_an_arm_that_is_captured_a_little_overstretched_does_not_spin():
     assert max(twist_steps(animation, f"upperarm_{side}").max() for side in "lr") < 50
 
 
-def test_twist_and_finger_bones_stay_at_rest():
+def test_only_what_the_person_tells_is_keyed():
     animation = solved(dance(), rig_of(a_pose()))
     keyed = {animation.rig.names[b] for b in animation.bones}
-    assert not keyed & {"root", "upperarm_twist_01_l", "index_01_l", "ball_l"}
+    assert not keyed & {"root", "index_01_l", "ball_l"} and "upperarm_twist_01_l" in keyed
     assert [animation.rig.names[b] for b in animation.located] == ["pelvis"]
 
 
