@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 SIDES = ("left", "right")
 MIDDLE_PARTS = ("hips", "head")
@@ -23,7 +24,7 @@ NEEDED = ("hips",) + tuple(
 )
 """Parts without which nothing can move."""
 
-NO_TURN = re.compile(r"(end|nub|tip|site|top|leaf|dummy|null|effector)\d*$")
+NO_TURN = re.compile(r"(end|nub|tip|site|leaf|dummy|null|effector)\d*$")
 """Plain names of bones that only mark where another one ends."""
 
 TWIST = re.compile(r"twist|roll")
@@ -42,7 +43,7 @@ class Convention:
         root: names of the bone that carries all.
         mark: regular expression found in at least one of the bones' full names; empty when there is none.
         prefix: regular expression cut off the full names' beginning.
-        controls: IK controls: ``hand``, ``foot``, ``elbow``, ``knee`` (poles) -> names.
+        controls: IK controls: ``hand``, ``foot``, ``toe``, and the poles ``elbow``, ``knee`` -> names.
         switches: (bone, property, value for FK, value for IK); ``{side}`` in bones stands for L or R.
     """
 
@@ -80,7 +81,10 @@ CONVENTIONS: tuple[Convention, ...] = (  # the first of two that fit alike wins:
         neck=r"neck\d*",
         fingers=_fingers("thumb01 findex01 fmiddle01 fring01 fpinky01"),
         mark=r"^upper_arm_parent\.",
-        controls={"hand": ("handik",), "foot": ("footik",), "elbow": ("upperarmiktarget",), "knee": ("thighiktarget",)},
+        controls={
+            **{"hand": ("handik",), "foot": ("footik",), "toe": ("toeik",)},
+            **{"elbow": ("upperarmiktarget",), "knee": ("thighiktarget",)},
+        },
         switches=(
             ("upper_arm_parent.{side}", "IK_FK", 1.0, 0.0),
             ("upper_arm_parent.{side}", "FK_limb_follow", 0.0, 0.0),
@@ -238,6 +242,7 @@ _SIDE = (
 )
 
 
+@lru_cache(maxsize=16384)
 def plain_name(bone: str, prefix: str = "") -> tuple[str, str]:
     """A bone's name without prefix, side and punctuation, lower case; and its side, empty in the middle.
 
