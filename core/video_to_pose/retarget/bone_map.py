@@ -67,8 +67,8 @@ class BoneMap:
             bones that share the limb's twist, near to far, whether they lie in the chain or are leaves beside it.
         fingers: ``left_thumb``, ``left_index``, ``left_middle``, ``left_ring``, ``left_little`` and the right ones ->
             the finger's first bone (the proximal phalanx; the thumb's first bone).
-        controls: IK controls: ``left_hand``, ``left_foot``, ``left_toe``, the poles ``left_elbow`` and ``left_knee``, and
-            the right ones.
+        controls: IK controls: ``left_hand``, ``left_foot``, ``left_toe``, the poles ``left_elbow`` and ``left_knee``,
+            and the right ones.
         switches: custom properties that choose whether `single` or `controls` lead.
         confidence: part (key of `single`, or ``spine``, ``neck``, ``root``) -> 0 ... 1.
         convention: whose names the rig bears, e.g. ``mixamo``, ``rigify``; ``unknown`` when nobody's.
