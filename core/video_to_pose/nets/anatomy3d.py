@@ -188,15 +188,24 @@ class UpperNetwork(nn.Module):
         """(C, C, 3) weights for the long skip from the sub-network below; the convolution is the sum of both halves."""
         return self.block(level).conv.weight[:, self.channels :]
 
-    def forward(self, fed: Tensor, skips: Sequence[Tensor | None]) -> list[Tensor]:
-        """What is fed (R, 3 B) or (R, C), and each block's convolved long skip (R, P, C), to the features (R, P, C)."""
+    def forward(self, fed: Tensor, skips: Sequence[Tensor | None], weights: Sequence[TapWeights]) -> list[Tensor]:
+        """Answers of this sub-network.
+
+        Args:
+            fed: (R, 3 B) directions or (R, C) features from below.
+            skips: each block's long skip through `lower_half`, (R, P, C) or (R, 1, C).
+            weights: each block's `own_half`, made ready once for many calls.
+
+        Returns:
+            Features (R, P, C) or (R, 1, C) of every level; the last is (R, 1, C).
+        """
         if self.embed is not None:
             fed = self.dropout(torch.relu(self.norm(self.embed(fed))))
         x = fed[:, None]
         features = [x]
         for level, skip in enumerate(skips):
             block = self.block(level)
-            y = take_taps(x, self.own_half(level))
+            y = weights[level](x)
             if skip is not None:
                 y = y + skip
             y = self.dropout(torch.relu(_rows(block.norm_conv, y)))
@@ -207,19 +216,25 @@ class UpperNetwork(nn.Module):
         return features
 
 
-def take_taps(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolution with three taps and stride 3 over rows.
+class TapWeights:
+    """Convolution with three taps and stride 3 over rows: (R, P, C) -> (R, P / 3, C').
 
-    Args:
-        x: (R, P, C), or (R, 1, C) for what is the same at all times.
-        weight: (C', C, 3).
-
-    Returns:
-        (R, P / 3, C'), or (R, 1, C').
+    (R, 1, C) -> (R, 1, C') for what is the same at all times. Rearranged weights are kept for further calls.
     """
-    if x.shape[1] == 1:
-        return nn.functional.linear(x, weight.sum(dim=2))
-    return nn.functional.linear(x.unflatten(1, (-1, 3)).flatten(2), weight.transpose(1, 2).flatten(1))
+
+    def __init__(self, weight: Tensor) -> None:  # (C', C, 3)
+        self.weight = weight
+        self._moving: Tensor | None = None
+        self._still: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[1] == 1:
+            if self._still is None:
+                self._still = self.weight.sum(dim=2)
+            return nn.functional.linear(x, self._still)
+        if self._moving is None:
+            self._moving = self.weight.transpose(1, 2).flatten(1)
+        return nn.functional.linear(x.unflatten(1, (-1, 3)).flatten(2), self._moving)
 
 
 def _rows(norm: nn.Module, x: Tensor) -> Tensor:  # batch norm of (R, P, C) over R and P
@@ -354,7 +369,7 @@ class Anatomy3D(nn.Module):
                 nn.functional.conv1d(self._blocked(features[level]), upper.lower_half(level), stride=3).transpose(1, 2)
                 for level in range(self.levels)
             ]
-        return self._climb(features[-1][:, :, 0], skips)
+        return self._climb(features[-1][:, :, 0], skips, self._own_weights())
 
     def _dense_directions(self, keypoints: Tensor) -> Tensor:
         features = self.bottom(*self._channels(keypoints), strided=False)
@@ -365,6 +380,7 @@ class Anatomy3D(nn.Module):
         shared = self._shared_skips(features) if self.settings.long_skips else []
         size = frames if torch.jit.is_tracing() else max(1, ANSWERS_AT_A_TIME // clips)
         answers = torch.arange(frames, device=top.device)
+        weights = self._own_weights()
         pieces = []
         for start in range(0, 1 if torch.jit.is_tracing() else frames, size):
             piece = answers[start : start + size]
@@ -372,7 +388,7 @@ class Anatomy3D(nn.Module):
             for level, frames_of_level in enumerate(shared):
                 rows = frames_of_level.index_select(1, self._window_frames(level, piece, frames_of_level).flatten())
                 skips[level] = rows.reshape(-1, 3 ** (self.levels - level - 1), rows.shape[2])
-            climbed = self._climb(top[:, start : start + size].flatten(0, 1), skips)
+            climbed = self._climb(top[:, start : start + size].flatten(0, 1), skips, weights)
             pieces.append(climbed[-1].reshape(clips, -1, *climbed[-1].shape[1:]))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
@@ -393,7 +409,13 @@ class Anatomy3D(nn.Module):
         frames = answers[:, None] + before + 3 ** (level + 2) * places
         return frames.clamp(min=0).minimum(_last(frames_of_level))
 
-    def _climb(self, top: Tensor, skips: Sequence[Tensor | None]) -> list[Tensor]:
+    def _own_weights(self) -> list[list[TapWeights]]:
+        uppers = [self._upper(place) for place in range(len(self.uppers))]
+        return [[TapWeights(upper.own_half(level)) for level in range(self.levels)] for upper in uppers]
+
+    def _climb(
+        self, top: Tensor, skips: Sequence[Tensor | None], weights: Sequence[Sequence[TapWeights]]
+    ) -> list[Tensor]:
         """From the bottom's top feature (R, C) and its convolved long skips up through all sub-networks.
 
         The convolution of concatenated channels is the sum of the convolutions of its halves, and the half that reads
@@ -404,9 +426,9 @@ class Anatomy3D(nn.Module):
         for place in range(len(self.uppers)):
             upper = self._upper(place)
             if place and self.settings.long_skips:
-                skips = [take_taps(self._blocked(x), upper.lower_half(i)) for i, x in enumerate(features[:-1])]
+                skips = [TapWeights(upper.lower_half(i))(self._blocked(x)) for i, x in enumerate(features[:-1])]
             fed = directions[-1].flatten(1) if self.settings.fed == "directions" else top
-            features = upper(self._blocked(fed), skips)
+            features = upper(self._blocked(fed), skips, weights[place])
             top = features[-1][:, 0]
             directions.append(self._unit(upper.head(top)))
         return directions
@@ -497,6 +519,22 @@ class Anatomy3D(nn.Module):
         chosen_logits = logits.index_select(1, chosen.flatten()).unflatten(1, (-1, count))
         weights = chosen_logits.masked_fill(~allowed[None, :, :, None], -torch.inf).softmax(dim=2)
         return (weights * chosen_lengths).sum(dim=2)
+
+
+class Anatomy3DParts(nn.Module):
+    """The network up to where a clip's frames meet, for programs that run a long clip in overlapping pieces (ONNX).
+
+    Directions need the receptive field alone. Lengths need the whole clip: gather those of its pieces, choose frames,
+    `attend`, and compose once.
+    """
+
+    def __init__(self, net: Anatomy3D) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, keypoints: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, F, K, C) -> directions (N, F, B, 3), each frame's lengths (N, F, B) and exponents of eq. 6 (N, F, B)."""
+        return self.net.directions(keypoints), *self.net.frame_lengths(self.net.each_frame(keypoints))
 
 
 def _last(x: Tensor) -> Tensor:

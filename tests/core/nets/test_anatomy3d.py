@@ -13,8 +13,10 @@ from video_to_pose.nets import anatomy3d  # noqa: E402
 from video_to_pose.nets.anatomy3d import (  # noqa: E402
     AUTHORS_WEIGHTS,
     Anatomy3D,
+    Anatomy3DParts,
     Anatomy3DSettings,
     LossWeights,
+    attend,
     augment,
     bone_lengths,
     draw_frames,
@@ -247,6 +249,17 @@ def test_sampled_frames_stand_for_the_clip():
         joints = net.window(windows, some)
         lengths = bone_lengths(H36M_17, joints)
         torch.testing.assert_close(lengths, net.clip_lengths(some), atol=1e-5, rtol=0)
+
+
+def test_a_clip_in_pieces_is_put_together_from_its_parts():
+    net, clip = make(selection="all"), keypoints(60)
+    parts = Anatomy3DParts(net)
+    with torch.no_grad():
+        first, second = parts(clip[:, :45]), parts(clip[:, 15:])  # each with half a receptive field of overlap
+        directions = torch.cat([first[0][:, :30], second[0][:, 15:]], dim=1)
+        lengths, logits = (torch.cat([first[i][:, :30], second[i][:, 15:]], dim=1) for i in (1, 2))
+        joints = net.pose(directions, attend(lengths, logits)[:, None].expand(-1, 60, -1))
+        torch.testing.assert_close(joints, net(clip), atol=1e-5, rtol=0)
 
 
 def test_attention_with_no_degree_is_the_mean():
