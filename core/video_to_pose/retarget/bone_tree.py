@@ -92,7 +92,10 @@ def find_body(tree: Tree) -> tuple[dict[str, int], list[int], list[int]]:
     legs, arms = sorted(limbs[:2], key=lambda limb: len(tree.line(limb[0])))
     hips, chest = legs[0], arms[0]
     if not tree.carries(hips, chest):
-        legs, arms = sorted((legs, arms), key=lambda limb: float(tree.ends[tree.chain(limb[1])[-1]][2]))
+        if hips == chest:  # lower ends are feet
+            legs, arms = sorted((legs, arms), key=lambda limb: float(tree.ends[tree.chain(limb[1])[-1]][2]))
+        else:  # a head goes on above arms, nothing above legs
+            legs, arms = sorted((legs, arms), key=lambda limb: _beyond(tree, limb))
         hips, chest = legs[0], arms[0]
         trunk = hips if hips == chest else tree.fork(hips, chest)
         if trunk is None:
@@ -123,6 +126,11 @@ def find_body(tree: Tree) -> tuple[dict[str, int], list[int], list[int]]:
         for side, parts in zip(("left", "right") if spread > 0 else ("right", "left"), limb, strict=True):
             out |= {f"{side}_{part}": bone for part, bone in parts.items()}
     return out, spine, crown[:-1]
+
+
+def _beyond(tree: Tree, limb: tuple[int, int, int]) -> float:
+    """How far anything but the limbs reaches from the fork."""
+    return max((_reach(tree, b) for b in tree.children[limb[0]] if b not in limb), default=0.0)
 
 
 def _far(limb: dict[str, int]) -> int:

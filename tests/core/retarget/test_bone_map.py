@@ -149,6 +149,19 @@ def test_rigs_of_the_makehuman_body_are_mapped(kind):
         assert values["toes"]["left_toe"] == ["toe1-1.L", "toe2-1.L", "toe4-1.L", "toe5-1.L"]
 
 
+@pytest.mark.parametrize("kind", ["unreal 5", "daz genesis 8"])
+@pytest.mark.parametrize("axes", [(0, 2, 1), (1, 0, 2)], ids=["its bones lie down", "it faces sideways"])
+def test_shape_tells_the_body_however_it_lies(kind, axes):
+    turned = np.eye(3)[list(axes)] * [[1], [1], [-1]] if axes[0] == 0 else np.eye(3)[list(axes)] * [[1], [-1], [1]]
+    naming = namings.NAMINGS[kind]
+    bones = {name: (p, turned @ head, turned @ tail) for name, (p, head, tail) in namings.body(naming, 20).items()}
+    rig = rig_of(bones)
+    found = map_bones(dataclasses.replace(rig, names=tuple(f"b{n}" for n in range(len(rig.names)))))
+    expected = namings.expected(naming)["single"]
+    for part in ("hips", "head", "left_forearm", "right_lower_leg", "left_upper_leg", "right_hand"):
+        assert rig.names[int(found.single[part][1:])] == expected[part]
+
+
 def test_half_known_names_are_filled_up_by_shape():
     rig = rig_of(namings.body(namings.NAMINGS["unity"], 0))
     odd = {"LeftLowerArm": "Flügel", "Hips": "Wurzel", "RightUpperLeg": "Keule"}
