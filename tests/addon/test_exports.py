@@ -29,7 +29,7 @@ def seen(armature):
     if action is None:  # the C++ importer may hang the action on a parent
         action = next(ob.animation_data.action for ob in bpy.data.objects if ob.animation_data)
     first, last = action.frame_range
-    heads, names = shown(armature, np.arange(round(last - first) + 1) + first)
+    heads, names = shown(armature, np.linspace(first, last, round(last - first) + 1))  # 29.97 may be read as 30
     places = []
     for frame in (last, first):
         scene.frame_set(round(frame))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.motions import standing
 from video_to_pose import blender, errors
-from video_to_pose.settings import RetargetSettings
+from video_to_pose.settings import ExportSettings, RetargetSettings
 from video_to_pose.types import Camera, KeypointTrack, Take
 
 HEADLESS = Path(__file__).parents[2] / "addon" / "headless.py"
@@ -60,3 +60,15 @@ def test_what_blender_refuses_is_told_in_its_words(tmp_path, body, kind, said):
     with pytest.raises(errors.VideoToPoseError, match=said) as caught:
         blender.write(a_take(), [tmp_path / "a.fbx"], command, RetargetSettings())
     assert type(caught.value) is kind
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a script that can be started")
+def test_blender_is_told_for_whom_the_files_are(tmp_path):
+    told = tmp_path / "told"
+    body = f"open({str(told)!r}, 'w').write(' '.join(sys.argv)); open({str(tmp_path / 'a.fbx')!r}, 'w')"
+    command = blender.find(program(tmp_path / "blender", body))
+    blender.write(a_take(), [tmp_path / "a.fbx"], command, RetargetSettings(), ExportSettings("unreal"))
+    assert "--fbx-profile unreal" in told.read_text() and "--reference-frame" not in told.read_text()
+    export = ExportSettings(reference_frame="rest")
+    blender.write(a_take(), [tmp_path / "a.fbx"], command, RetargetSettings(), export)
+    assert "--fbx-profile plain --reference-frame rest" in told.read_text()

@@ -172,8 +172,8 @@ def write(
 
     Joints are the topmost bone whose location is keyed (the first root, if none is) and the bones below it, in the
     rig's own rest pose (where all rotations are zero); a bone without children ends in an end site at its tail. The
-    armature object's place is left out, its scale is kept. White space in names becomes ``_``: most readers cut a
-    name off there.
+    armature object's place is left out, its scale and what it travels are kept. White space in names becomes ``_``:
+    most readers cut a name off there.
 
     Args:
         animation: the keys.
@@ -217,6 +217,8 @@ def _values(
 ) -> NDArray[np.float64]:
     """(F, C) channel values in file order."""
     rig, matrices = animation.rig, pose_matrices(animation)
+    if animation.object_world is not None:  # the object's own place is left out, its way is not
+        matrices = (np.linalg.inv(rig.world) @ animation.object_world)[:, None] @ matrices
     bones, parents = [joint.bone for joint in joints], _parents(joints)
     turns = (_Y_UP @ matrices[..., :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2) @ _Y_UP.T)[:, bones]
     from_bone = (np.array([joint.place for joint in joints]) - rig.rest[bones][:, :3, 3]) @ to_file.T

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 
 from tests.motions import SHARED, captured, dance
-from video_to_pose import bones, retarget, settings
+from video_to_pose import retarget, settings
 from video_to_pose.errors import InputError
 from video_to_pose.formats import bvh
 from video_to_pose.formats.bvh_profiles import BVH_PROFILES
-from video_to_pose.kinematics import pose_matrices
-from video_to_pose.retarget.rig import BONE_JOINTS
+from video_to_pose.kinematics import bone_tails, pose_matrices
 from video_to_pose.settings import BVH_CHANNELS, RetargetSettings
-from video_to_pose.skeleton import BODY_22
 from video_to_pose.types import Rig, RigAnimation
 
 Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -45,25 +43,24 @@ def written(motion, path, **options):
     return animation
 
 
-def wanted(motion):
-    """Bone -> (F, 3) of its head in the world, metres."""
-    joints = bones.compose(BODY_22, motion.directions, motion.lengths, motion.root)
-    return {bone: joints[:, BODY_22.index(head)] for bone, (head, _) in BONE_JOINTS.items()}
+def wanted(animation):
+    """Bone -> (F, 3) of its head in the world, metres, where forward kinematics puts it."""
+    places = pose_matrices(animation)[..., :3, 3]
+    return {bone: places[:, b] for b, bone in enumerate(animation.rig.names)}
 
 
 def test_our_reader_finds_every_joint_within_a_tenth_of_a_millimetre(motion, tmp_path):
-    written(motion, tmp_path / "a.bvh")
+    animation = written(motion, tmp_path / "a.bvh")
     clip = bvh.read(tmp_path / "a.bvh")
     _, positions = bvh.forward(clip)
-    for bone, heads in wanted(motion).items():
+    for bone, heads in wanted(animation).items():
         assert np.abs(positions[:, clip.names.index(bone)] @ Z_UP.T / 100 - heads).max() < 1e-4
 
 
 def test_an_independent_reader_finds_every_joint_within_a_millimetre(motion, tmp_path):
     bvhio = pytest.importorskip("bvhio")
-    written(motion, tmp_path / "a.bvh")
+    heads = wanted(written(motion, tmp_path / "a.bvh"))
     root = bvhio.readAsHierarchy(str(tmp_path / "a.bvh"))
-    heads = wanted(motion)
     for frame in range(0, motion.frame_count, max(1, motion.frame_count // 8)):
         root.loadPose(frame)
         for joint, _, _ in root.layout():
@@ -72,15 +69,14 @@ def test_an_independent_reader_finds_every_joint_within_a_millimetre(motion, tmp
 
 
 def test_crown_and_knuckles_are_end_sites(tmp_path):
-    motion = dance()
-    written(motion, tmp_path / "a.bvh")
+    animation = written(dance(), tmp_path / "a.bvh")
     clip = bvh.read(tmp_path / "a.bvh")
     rotations, positions = bvh.forward(clip)
-    joints = bones.compose(BODY_22, motion.directions, motion.lengths, motion.root)
-    for bone, joint in (("Head", "head_top"), ("LeftHand", "left_hand"), ("RightHand", "right_hand")):
+    tails = bone_tails(animation, pose_matrices(animation))
+    for bone in ("Head", "LeftHand", "RightHand", "LeftToeBase"):
         j = clip.names.index(bone)
         end = positions[:, j] + rotations[:, j] @ clip.end_sites[j]
-        assert np.abs(end @ Z_UP.T / 100 - joints[:, BODY_22.index(joint)]).max() < 1e-4
+        assert np.abs(end @ Z_UP.T / 100 - tails[:, animation.rig.names.index(bone)]).max() < 1e-4
 
 
 def test_the_file_has_one_root_and_six_plus_three_channels(tmp_path):
@@ -159,7 +155,7 @@ def test_cmu_has_the_joints_of_cmu_and_every_one_of_ours_in_its_place(motion, tm
     assert (above["LeftUpLeg"], above["LHipJoint"], above["Spine"]) == ("LHipJoint", "Hips", "LowerBack")
     assert above["LeftShoulder"] == above["Neck"] == "Spine1" and above["Head"] == "Neck1"
     assert above["LThumb"] == above["LeftFingerBase"] == "LeftHand"
-    heads = wanted(motion)
+    heads = wanted(animation)
     as_cmu = {"Spine": "LowerBack", "Spine1": "Spine"}
     for bone, head in heads.items():
         assert np.abs(places[:, clip.names.index(as_cmu.get(bone, bone))] - head).max() < 1e-4, bone
@@ -236,28 +232,33 @@ def strangers(animation, rename, root="", tips=()):
 
 
 def test_a_users_rig_gets_the_programs_names_where_the_map_knows_them(tmp_path):
-    motion = dance(20)
     unreal = {"Hips": "pelvis", "Spine": "spine_01", "Spine1": "spine_02", "Neck": "neck_01", "Head": "head"}
     limbs = {"Shoulder": "clavicle", "Arm": "upperarm", "ForeArm": "lowerarm", "Hand": "hand"}
     limbs |= {"UpLeg": "thigh", "Leg": "calf", "Foot": "foot", "ToeBase": "ball"}
     unreal |= {
         f"{side}{ours}": f"{theirs}_{side[0].lower()}" for side in ("Left", "Right") for ours, theirs in limbs.items()
     }
-    animation = strangers(ours(motion), unreal.get, "root", [("LeftHand", "index_0")])
+    animation = strangers(mine := ours(dance(20)), unreal.get, "root", [("LeftHand", "index_0")])
     bone_map = retarget.map_bones(animation.rig)
     bone_map = replace(bone_map, fingers={"left_index": "index_01"})
     clip, _, places = profiled(animation, tmp_path / "a.bvh", "motionbuilder", bone_map=bone_map)
     assert sorted(clip.names) == sorted([*HUMAN_IK, "LeftHandIndex1", "LeftHandIndex2", "LeftHandIndex3"])
-    for bone, head in wanted(motion).items():
+    for bone, head in wanted(mine).items():
         assert np.abs(places[:, clip.names.index(bone)] - head).max() < 1e-4, bone
     clip, _, _ = profiled(animation, tmp_path / "b.bvh", "plain")
     assert set(clip.names) == set(animation.rig.names) - {"root"}
 
 
 def test_a_rig_that_cannot_be_mapped_keeps_its_names_without_spaces(tmp_path):
-    animation = strangers(ours(dance(5)), lambda name: f"bone {sum(map(ord, name))} {len(name)}")
-    clip, _, _ = profiled(animation, tmp_path / "a.bvh", "cmu")
-    assert set(clip.names) == {name.replace(" ", "_") for name in animation.rig.names}
+    names = ("tail 1", "tail 2", "tail_2", "tail\t3")
+    rest = np.tile(np.eye(4), (4, 1, 1))
+    rest[:, 1, 3] = range(4)
+    rig = Rig(names, (-1, 0, 1, 2), rest, np.ones(4))
+    still = np.tile([1.0, 0, 0, 0], (3, 1, 1))
+    animation = RigAnimation(rig, np.arange(3) / 30, (1,), still, (), np.zeros((3, 0, 3)))
+    clip, _, places = profiled(animation, tmp_path / "a.bvh", "cmu")
+    assert clip.names == ("tail_1", "tail_2", "tail_2_", "tail_3")
+    assert np.allclose(places[1], rest[:, :3, 3])
 
 
 def test_every_profile_that_the_options_name_is_there():
@@ -265,8 +266,7 @@ def test_every_profile_that_the_options_name_is_there():
 
 
 def test_a_root_bone_and_hips_that_both_move_have_six_channels_each(tmp_path):
-    motion = dance(30)
-    animation = strangers(ours(motion), str, "carrier")
+    animation = strangers(mine := ours(dance(30)), str, "carrier")
     path = np.zeros((30, 1, 3))
     path[:, 0, 0] = np.linspace(0, 2, 30)
     away = np.tile([1.0, 0, 0, 0], (30, 1, 1))
@@ -279,10 +279,22 @@ def test_a_root_bone_and_hips_that_both_move_have_six_channels_each(tmp_path):
     )
     clip, _, places = profiled(animation, tmp_path / "a.bvh", "plain")
     assert clip.names[:2] == ("carrier", "Hips") and [len(c) for c in clip.channels[:3]] == [6, 6, 3]
-    for bone, head in wanted(motion).items():
+    for bone, head in wanted(mine).items():
         assert np.abs(places[:, clip.names.index(bone)] - head - path[:, 0]).max() < 1e-4, bone
     hips, _, at_hips = profiled(animation, tmp_path / "b.bvh", "cmu")
     assert hips.names[0] == "Hips" and np.abs(at_hips[:, 0] - places[:, 1]).max() < 1e-5
+
+
+def test_what_the_object_travels_is_in_the_file(tmp_path):
+    animation = ours(dance(20))
+    placed = np.array([[0, -2.0, 0, 5], [2, 0, 0, 1], [0, 0, 2, 0], [0, 0, 0, 1]])
+    travels = np.tile(np.eye(4), (20, 1, 1))
+    travels[:, 0, 3] = np.linspace(0, 3, 20)
+    carried = replace(animation, rig=replace(animation.rig, world=placed), object_world=travels @ placed)
+    _, _, still = profiled(replace(carried, object_world=None), tmp_path / "a.bvh", "plain")
+    _, _, places = profiled(carried, tmp_path / "b.bvh", "plain")
+    way = np.einsum("ij,fj->fi", np.linalg.inv(placed[:3, :3]), travels[:, :3, 3]) * 2  # in the rig's own axes
+    assert np.abs(places - still - way[:, None]).max() < 1e-4
 
 
 def test_options_that_there_are_not_are_named(tmp_path):
