@@ -103,9 +103,13 @@ answer(out)
 
 def test_our_own_armature_is_mapped(blender, save_take):
     found = blender.run(
-        """
-made = rigs.apply_take(bpy.context, take_file.load(sys.argv[1]), None, rigs.ApplySettings())
-answer(retarget.map_bones(rigs.read_rig(bpy.data.objects[made.armature])).to_dict())
+        BUILD
+        + """
+own = retarget.rig_from_motion(take_file.load(sys.argv[1]).motion)
+tails = own.rest[:, :3, 3] + own.rest[:, :3, 1] * own.lengths[:, None]
+bones = {name: (own.names[p] if (p := own.parents[b]) >= 0 else None, own.rest[b, :3, 3], tails[b], 0.0)
+         for b, name in enumerate(own.names)}
+answer(map_bones(rigs.read_rig(build("own", bones))).to_dict())
 """,
         save_take(),
     )
