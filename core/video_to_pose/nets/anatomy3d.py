@@ -29,6 +29,9 @@ from ..skeleton import Skeleton
 from .fully_connected import ResidualNet, flatten_keypoints
 from .tcn import TemporalBlock, at_target, grow, hold, in_chunks, levels_of, margins
 
+CHUNK_FRAMES = 2048
+"""Long clips go through the dense layers so many frames at a time: an hour of video stays under 1 GB at T = 243."""
+
 ANSWERS_AT_A_TIME = 64
 """Answers of a stacked sub-network computed together: enough rows for a matrix product, few enough for the cache."""
 
@@ -357,7 +360,8 @@ class Anatomy3D(nn.Module):
 
     def directions(self, keypoints: Tensor) -> Tensor:
         """Whole clips (N, F, K, C) -> unit vectors (N, F, B, 3) of the top sub-network."""
-        return in_chunks(self._dense_directions, keypoints, self.target, self.receptive_field - 1 - self.target)
+        after = self.receptive_field - 1 - self.target
+        return in_chunks(self._dense_directions, keypoints, self.target, after, CHUNK_FRAMES)
 
     def window_directions(self, keypoints: Tensor) -> list[Tensor]:
         """Windows (N, T, K, C) -> unit vectors (N, B, 3) of the target frame, of each sub-network, bottom first."""
