@@ -120,17 +120,17 @@ def neighbour_subsets(skeleton: Skeleton, pose: Tensor | None = None) -> Tensor:
     """
     joints = skeleton.joint_count
     if pose is None:
-        distance = torch.zeros(joints)
+        distance = [0.0] * joints
         for joint in range(1, joints):
             distance[joint] = distance[skeleton.parents[joint]] + 1
     else:
-        distance = (pose - pose.mean(dim=0)).norm(dim=1)
+        distance = (pose - pose.mean(dim=0)).norm(dim=1).tolist()
     subsets = torch.zeros(SUBSETS, joints, joints)
     subsets[0] = torch.eye(joints)
     for child, parent in enumerate(skeleton.parents[1:], start=1):
         for joint, other in ((child, parent), (parent, child)):
-            nearer = torch.sign(distance[other] - distance[joint]).int().item()
-            subsets[{0: 0, -1: 1, 1: 2}[int(nearer)], joint, other] = 1
+            farther = int(distance[other] > distance[joint]) - int(distance[other] < distance[joint])
+            subsets[{0: 0, -1: 1, 1: 2}[farther], joint, other] = 1
     return subsets
 
 
@@ -143,8 +143,18 @@ def normalise_adjacency(subsets: Tensor, kind: Literal["cardinality", "symmetric
     return root[:, :, None] * subsets * root[:, None, :]
 
 
-def _normed(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:  # channels last in, channels last out
-    return norm(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+def _fold(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """A linear map or convolution and the batch normalisation behind it as one: what inference runs."""
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return weight * scale.view(-1, *[1] * (weight.ndim - 1)), (bias - norm.running_mean) * scale + norm.bias
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """(N, T, J, inputs) -> (N, T, J, outputs), batch normalised."""
+    if not norm.training:
+        return nn.functional.linear(x, *_fold(weight, bias, norm))
+    return norm(nn.functional.linear(x, weight, bias).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class AdaptiveGraphConvolution(nn.Module):
@@ -194,9 +204,10 @@ class AdaptiveGraphConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, T, J, inputs) -> (N, T, J, outputs)
         graph = self.graph(x).transpose(1, 2).flatten(1, 2)[:, None]  # (N, 1, 3 J, J): for each joint its three sums
         gathered = (graph @ x).unflatten(2, (-1, SUBSETS)).flatten(3)  # (N, T, J, 3 inputs)
-        y = _normed(self.norm, self.map(gathered) + self.bias.sum(dim=0))
-        own = x if self.down is None or self.down_norm is None else _normed(self.down_norm, self.down(x))
-        return torch.relu(self.dropout(y) + own)
+        y = self.dropout(_linear(gathered, self.map.weight, self.bias.sum(dim=0), self.norm))
+        if self.down is not None and self.down_norm is not None:
+            x = _linear(x, self.down.weight, self.down.bias, self.down_norm)
+        return y.add_(x).relu_()
 
 
 class AGCN(nn.Module):
@@ -244,12 +255,17 @@ class AGCN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, T, J, inputs) -> (N, T / stride, J, outputs)
         # Channels are last in memory throughout, which both the matrix products and the convolution like best.
         y = self.dropout(self.graph(x)).permute(0, 3, 1, 2)
-        y = self.norm(self.time(y)).permute(0, 2, 3, 1)
+        if self.training:
+            y = self.norm(self.time(y)).permute(0, 2, 3, 1)
+        else:
+            assert self.time.bias is not None
+            weight, bias = _fold(self.time.weight, self.time.bias, self.norm)
+            y = nn.functional.conv2d(y, weight, bias, self.time.stride, self.time.padding).permute(0, 2, 3, 1)
         if self.down is not None and self.down_norm is not None:
-            y = y + _normed(self.down_norm, self.down(x))
+            y = y.add_(_linear(x, self.down.weight, self.down.bias, self.down_norm))
         elif self.residual:
-            y = y + x
-        return y if self.signed else torch.relu(y)
+            y = y.add_(x)
+        return y if self.signed else y.relu_()
 
 
 class StridedModule(nn.Module):
