@@ -128,11 +128,11 @@ class Lifter:
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
-    """Open a lifter's ONNX file.
+def open_session(path: Path, device: str = "auto") -> Any:
+    """Open an ONNX file with ONNX Runtime.
 
     Raises:
-        InputError: the file is missing or is no lifter this version can run.
+        InputError: the file is missing or cannot be run.
         SetupError: the device asked for is not available to ONNX Runtime.
     """
     import onnxruntime
@@ -158,7 +158,7 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             str(path), options, providers=list(dict.fromkeys([*wanted, PROVIDERS["cpu"]]))
         )
     except (
@@ -171,6 +171,16 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
         raise InputError(
             f"{path} is not an ONNX file that can be run: {error}", "Choose another file.", "lifter-broken"
         ) from error
+
+
+def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
+    """Open a lifter's ONNX file.
+
+    Raises:
+        InputError: the file is missing or is no lifter this version can run.
+        SetupError: the device asked for is not available to ONNX Runtime.
+    """
+    session = open_session(path, device)
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("normalization") != NORMALIZATION:
         raise InputError(
