@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import logging
 import os
@@ -236,26 +235,6 @@ def _batch(options: Options) -> None:
         raise InputError(f"{failed} of {len(report)} videos failed.", f"See {out / 'report.json'}.", "batch-partial")
 
 
-def _models(options: Options) -> None:
-    from . import lift
-
-    rows = []
-    for entry in lift.LIFTERS.values():
-        row: dict[str, Any] = {"id": entry.id, "label": entry.label, "licence": entry.licence}
-        row["weights"] = entry.path.is_file()
-        if entry.path.is_file():
-            lifter = lift.load(LiftSettings(lifter=entry.id, device="cpu"))
-            row["skeleton"], row["receptive_field"] = lifter.skeleton.name, lifter.receptive_field
-            row["parameters"] = int(lifter.metadata.get("parameters", 0))
-        rows.append(row)
-    if options.json:
-        _say_json({"models": rows})
-        return
-    for row in rows:
-        there = f"{row['skeleton']}, {row['receptive_field']} frames" if row["weights"] else "weights missing"
-        print(f"{row['id']:12} {row['label']} ({there}, {row['licence']})")
-
-
 def _weights(options: Options) -> None:
     from . import weights
 
@@ -298,84 +277,10 @@ def _doctor(options: Options) -> None:
         raise SetupError("Converting a video does not work here yet.", "Mend what is marked MEND above.", "doctor")
 
 
-def _train(options: Options) -> None:
-    _need("torch", "Training")
-    from .data import synthetic
-    from .data.rendered import detect_clip
-    from .training import lifter as training
-
-    out, mocap, human = Path(options.output), Path(options.mocap), Path(options.human)
-    start = Path(options.start_from) if options.start_from else None
-    _check_endings([out], (".pt",))
-    _check_places([out], [])
-    _check_files(human / "base.obj", *([start] if start else []))
-    if not any(mocap.glob("*.bvh")):
-        raise InputError(f"There is no BVH file in {mocap}.", "Give --mocap a folder of them.", "mocap-missing")
-    clips = _clips([Path(options.pairs)]) if options.pairs else []
-    settings = training.TrainingSettings(
-        minutes=options.minutes, channels=options.channels, learning_rate=options.learning_rate, seed=options.seed
-    )
-    pairs = [detect_clip(clip, CaptureSettings()) for clip in clips]
-    bank = synthetic.make_bank(mocap, human, settings.bodies, settings.seed)
-    _make_folder(out)
-    training.train_on_bank(bank, settings, out, pairs=pairs, start=start)
-
-
-def _export(options: Options) -> None:
-    _need("torch", "Exporting")
-    _need("onnx", "Exporting")
-    from .training import lifter as training
-
-    out, checkpoint = Path(options.output), Path(options.checkpoint)
-    _check_endings([out], (".onnx",))
-    _check_places([out], [checkpoint])
-    _check_files(checkpoint)
-    _make_folder(out)
-    training.export(checkpoint, out, {"licence": "GPL-3.0-or-later"})
-    _tell(options, f"{out} written", {"outputs": [str(out)]})
-
-
-def _evaluate(options: Options) -> None:
-    from . import lift
-    from .data.rendered import detect_clip
-    from .evaluation import rendered
-
-    settings = capture_settings(options)
-    clips = _clips([Path(clip) for clip in options.clips])
-    _fetch_model(settings, options)
-    lifter = lift.load(settings.lift)
-    results = []
-    for clip in clips:
-        results.append(rendered.compare(detect_clip(clip, settings), lifter, settings, fov=options.true_fov))
-        figures = {key: value for key, value in results[-1].items() if key != "up"}
-        _tell(options, f"{clip.name}: {results[-1]['frames']} frames", figures)
-    if not options.json:
-        print(rendered.table(results))
-
-
-def _clips(given: list[Path]) -> list[Path]:
-    """Rendered clips, and those of folders, each with its truth beside it."""
-    found = [path for place in given for path in (sorted(place.glob("*.mp4")) if place.is_dir() else [place])]
-    if not found:
-        places = ", ".join(str(place) for place in given)
-        raise InputError(f"There is no .mp4 in {places}.", "Render some with tools/render_set.py.", "clips-missing")
-    _check_files(*found, *(clip.with_suffix(".npz") for clip in found))
-    return found
-
-
 def _check_files(*paths: Path) -> None:
     for path in paths:
         if not path.is_file():
             raise InputError(f"There is no file {path}.", "Check the path.", "file-missing")
-
-
-def _need(package: str, work: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise SetupError(
-            f"{work} needs the package {package}, which the extra 'training' brings.",
-            f"Run: {sys.executable} -m pip install {package}",
-            f"no-{package}",
-        )
 
 
 # --- shared steps -----------------------------------------------------------------------------------------------
@@ -743,6 +648,8 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from . import cli_training
+
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON lines on standard output")
     common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
@@ -796,28 +703,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--video", required=True)
     sub.add_argument("-o", "--output", required=True, help=".mp4")
 
-    command("models", _models, "list the lifters")
     sub = command("weights", _weights, "list, fetch or verify model files")
     sub.add_argument("action", choices=("list", "fetch", "verify"))
     sub.add_argument("names", nargs="*", help=f"default: fetch {DEFAULT_MODEL}, verify all that are here")
     command("doctor", _doctor, "say what works here and how to mend what does not")
 
-    sub = command("train", _train, "train the lifter on captured motion")
-    sub.add_argument("--mocap", required=True, help="folder of BVH files")
-    sub.add_argument("--human", required=True, help="folder of the body")
-    sub.add_argument("--minutes", type=float, default=60.0)
-    sub.add_argument("--channels", type=int, default=512)
-    sub.add_argument("--learning-rate", type=float, default=1e-3)
-    sub.add_argument("--pairs", metavar="DIR", help="rendered clips; half of every batch is drawn from them")
-    sub.add_argument("--start-from", metavar="CKPT", help="go on from this checkpoint")
-    sub.add_argument("--seed", type=int, default=1)
-    sub.add_argument("-o", "--output", required=True, help="checkpoint .pt")
-    sub = command("export", _export, "write a checkpoint as ONNX")
-    sub.add_argument("checkpoint")
-    sub.add_argument("-o", "--output", required=True, help=".onnx")
-    sub = command("evaluate", _evaluate, "compare with the detector's own 3D on rendered clips")
-    sub.add_argument("clips", nargs="+", help="rendered .mp4 files with their .npz, or folders of them")
-    sub.add_argument("--true-fov", action="store_true", help="tell the lifter the true field of view")
-    _add_detect_options(sub)
-    _add_solve_options(sub)
+    cli_training.add_commands(command)
     return parser

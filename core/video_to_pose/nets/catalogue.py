@@ -426,6 +426,12 @@ class Cost:
     window_multiply_adds: int
 
 
+def parameters(entry: Entry, settings: Any, skeleton: Skeleton) -> int:
+    """How many numbers a network has, without making them."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in entry.build(skeleton, settings).parameters())
+
+
 def cost(entry: Entry, settings: Any, skeleton: Skeleton) -> Cost:
     """Count, without computing: the network is built of shapes alone.
 
