@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from video_to_pose import settings
 from video_to_pose.formats import bvh
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,6 +146,12 @@ def test_files_are_written_for_the_programs_named_with_the_rest_pose_first(blend
     read = "clear()\nbpy.ops.import_scene.fbx(filepath=sys.argv[1])\nroot = bpy.data.objects['root']\n"
     got = blender.run(read + "answer([list(root.animation_data.action.frame_range), len(root.data.bones)])", fbx)
     assert got[0][1] - got[0][0] == 6 and got[1] == 21
+
+
+def test_the_script_knows_every_profile_that_the_command_line_has(blender):
+    told = blender.python(HEADLESS, "--help").stdout
+    for names in (settings.FBX_PROFILES, settings.BVH_PROFILES, settings.BVH_CHANNELS, settings.REFERENCE_FRAMES):
+        assert "{" + ",".join(names) + "}" in told
 
 
 def test_a_single_frame_is_enough(blender, save_take, tmp_path):
