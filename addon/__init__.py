@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Video to Pose, the Blender extension: a sidebar panel over one function, `rigs.apply_take`."""
 
-from . import operators, panel, preferences, properties, session
+from . import bone_maps, operators, panel, preferences, properties, session
 
-_MODULES = (properties, session, preferences, operators, panel)
+_MODULES = (bone_maps, properties, session, preferences, operators, panel)
 
 
 def register() -> None:

@@ -70,10 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--blend", type=Path, metavar="OUT", help="write the scene as .blend")
     parser.add_argument("--save-take", type=Path, metavar="OUT", help="keep the take (.npz) of the video")
     parser.add_argument("--engine-python", default="", metavar="PATH", help="Python with video-to-pose installed")
-    parser.add_argument("--root-motion", choices=("hips", "in_place"), default="hips", help="travel, or stay in place")
     parser.add_argument(
-        "--scale", choices=("leg_length", "metres"), default="leg_length", help="strides fit the legs, or true distance"
+        "--bone-map", type=Path, metavar="JSON", help="which bone plays which part, as saved in Blender"
     )
+    _add_retarget_options(parser)
     parser.add_argument(
         "--fbx-profile",
         choices=("plain", "unreal", "unreal-mesh", "unity"),
@@ -92,6 +92,81 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_retarget_options(parser: argparse.ArgumentParser) -> None:
+    """One option a field of `RetargetSettings`; `core/video_to_pose/cli.py` has the same."""
+    group = parser.add_argument_group("character")
+    group.add_argument(
+        "--root-motion",
+        choices=("hips", "root", "object", "in_place"),
+        default="hips",
+        help="what carries the path: hips, the rig's root bone, the armature object, or nothing",
+    )
+    group.add_argument(
+        "--scale", choices=("leg_length", "metres"), default="leg_length", help="strides fit the legs, or true distance"
+    )
+    group.add_argument(
+        "--place", choices=("rig", "world"), default="rig", help="start where the rig stands, or where it was filmed"
+    )
+    group.add_argument(
+        "--facing", choices=("filmed", "front"), default="filmed", help="front: turned to start facing -Y"
+    )
+    group.add_argument(
+        "--feet",
+        choices=("auto", "always", "grounded", "never"),
+        default="auto",
+        help="stay put in contact; one always down; on the floor but sliding; left alone",
+    )
+    group.add_argument(
+        "--rig-smoothing", choices=("off", "light", "standard", "strong"), default="off", help="beyond the capture's"
+    )
+    group.add_argument(
+        "--part-smoothing",
+        action="append",
+        default=[],
+        metavar="PART=PRESET",
+        help="a smoothing for one of trunk, head, arms, hands, legs, feet; may be given again",
+    )
+    group.add_argument(
+        "--repair", action=argparse.BooleanOptionalAction, default=True, help="mend glitches and exchanged sides"
+    )
+    group.add_argument(
+        "--joint-limits", action=argparse.BooleanOptionalAction, default=False, help="bend no joint further than people"
+    )
+    group.add_argument("--limbs", choices=("fk", "ik"), default="fk", help="what leads on a control rig")
+    group.add_argument(
+        "--key-error", type=float, default=0.0, metavar="DEG", help="drop keys within this error; 0 keeps all"
+    )
+    group.add_argument(
+        "--key-distance", type=float, default=0.5, metavar="CM", help="and no bone's end moves further than this"
+    )
+
+
+def _retarget_settings(settings: ModuleType, errors: Any, options: argparse.Namespace) -> Any:
+    pairs = [tuple(word.partition("=")[::2]) for word in options.part_smoothing]
+    parts, presets = ("trunk", "head", "arms", "hands", "legs", "feet"), ("off", "light", "standard", "strong")
+    for part, preset in pairs:
+        if part not in parts or preset not in presets:
+            raise errors.InputError(
+                f"--part-smoothing {part}={preset} is not a part and a preset.",
+                f"Parts are {', '.join(parts)}; presets are {', '.join(presets)}.",
+                "usage",
+            )
+    return settings.RetargetSettings(
+        root_motion=options.root_motion,
+        scale=options.scale,
+        start=options.place,
+        facing=options.facing,
+        feet=options.feet,
+        smoothing=options.rig_smoothing,
+        smoothing_of_parts=tuple(pairs),
+        repair=options.repair,
+        joint_limits=options.joint_limits,
+        limbs=options.limbs,
+        key_error_degrees=options.key_error,
+        key_error_centimetres=options.key_distance,
+    )
+
+
 def _run(package: ModuleType, options: argparse.Namespace) -> None:
     import bpy
 
@@ -107,16 +182,27 @@ def _run(package: ModuleType, options: argparse.Namespace) -> None:
     armature = _find_armature(bpy, options.armature, errors) if options.armature else None
     if armature is not None:  # found out now, not after minutes of work
         rigs.check_armature(armature)
-        rigs.retarget.map_bones(rigs.read_rig(armature))
+        rig, bone_maps = rigs.read_rig(armature), _module(package, "bone_maps")
+        if not hasattr(bpy.types.Object, "video_to_pose_bones"):
+            bone_maps.register()
+        if options.bone_map:
+            bone_maps.load(armature, rig, options.bone_map)
+        bone_maps.of(armature, rig)
+    how = _retarget_settings(settings, errors, options)
     take, path = _take(bpy, package, options)
     apply = rigs.ApplySettings(
         name=rigs.take_name(take, path),
         match_scene=True,
         frame_start=1,
-        retarget=settings.RetargetSettings(root_motion=options.root_motion, scale=options.scale),
+        retarget=how,
+        take=options.take or options.save_take,
     )
     result = rigs.apply_take(bpy.context, take, armature, apply)
     print(f"{result.action}: {result.frames} frames on {result.armature}, {result.bones} bones keyed")
+    for limb, (mean, worst) in sorted(result.check.limb_errors.items()):
+        print(f"{limb.replace('_', ' ')}: {mean:.2f} degrees off the take on average, {worst:.2f} at worst")
+    for warning in result.check.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     _export(bpy, package, options, result)
 
 

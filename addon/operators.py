@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
-from . import engine, preferences, properties, rigs, session
+from . import bone_maps, engine, preferences, properties, rigs, session
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 from .core.video_to_pose.formats import take as take_file
 
@@ -21,8 +21,12 @@ def _target(fields: properties.VideoToPoseProperties) -> bpy.types.Object | None
     return fields.armature
 
 
-def _apply_settings(fields: properties.VideoToPoseProperties, name: str) -> rigs.ApplySettings:
-    return rigs.ApplySettings(name=name, match_scene=fields.match_scene, retarget=properties.retarget_settings(fields))
+def _apply_settings(
+    fields: properties.VideoToPoseProperties, name: str, take: Path | None = None
+) -> rigs.ApplySettings:
+    return rigs.ApplySettings(
+        name=name, match_scene=fields.match_scene, retarget=properties.retarget_settings(fields), take=take
+    )
 
 
 def _failed(operator: bpy.types.Operator, error: VideoToPoseError) -> set[str]:
@@ -98,13 +102,118 @@ class ApplyTakeOperator(bpy.types.Operator):
         fields = context.scene.video_to_pose
         try:
             take = take_file.load(path)
-            apply = _apply_settings(fields, rigs.take_name(take, path))
+            apply = _apply_settings(fields, rigs.take_name(take, path), path)
             result = rigs.apply_take(context, take, _target(fields), apply)
         except VideoToPoseError as error:
             return _failed(self, error)
-        session.State.outcome = session.Outcome(session.told(result), take=path)
+        session.State.outcome = session.Outcome(session.told(result), warnings=result.check.warnings, take=path)
         self.report({"INFO"}, session.told(result))
         return {"FINISHED"}
+
+
+class SolveAgainOperator(bpy.types.Operator):
+    """Lay the take on the armature again, with these settings and the contacts that the action's markers say"""
+
+    bl_idname = "video_to_pose.solve_again"
+    bl_label = "Solve Again"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if _solvable(context) is None:
+            cls.poll_message_set("Select an armature whose action came from a take")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        armature = _solvable(context)
+        if armature is None:
+            return {"CANCELLED"}
+        try:
+            result = rigs.solve_again(context, armature, properties.retarget_settings(context.scene.video_to_pose))
+        except VideoToPoseError as error:
+            return _failed(self, error)
+        session.State.outcome = session.Outcome(session.told(result), warnings=result.check.warnings)
+        self.report({"INFO"}, session.told(result))
+        return {"FINISHED"}
+
+
+def _solvable(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The selected armature, or the chosen one, if its action came from a take."""
+    for armature in (context.object, context.scene.video_to_pose.armature):
+        data = armature.animation_data if armature is not None and armature.type == "ARMATURE" else None
+        if data is not None and data.action is not None and rigs.STORED in data.action:
+            return armature
+    return None
+
+
+class DetectBonesOperator(bpy.types.Operator):
+    """Find out which bone plays which part, and show it to be corrected"""
+
+    bl_idname = "video_to_pose.detect_bones"
+    bl_label = "Detect Bones"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            armature = _target(context.scene.video_to_pose)
+            if armature is None:
+                return {"CANCELLED"}
+            bone_maps.show(armature, rigs.retarget.map_bones(rigs.read_rig(armature)))
+        except VideoToPoseError as error:
+            return _failed(self, error)
+        return {"FINISHED"}
+
+
+class ForgetBonesOperator(bpy.types.Operator):
+    """Drop the corrections: the bones are detected anew each time"""
+
+    bl_idname = "video_to_pose.forget_bones"
+    bl_label = "Forget Corrections"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        bone_maps.forget(context.scene.video_to_pose.armature)
+        return {"FINISHED"}
+
+
+class _BonesFile:
+    """A file dialog for bone maps."""
+
+    filepath: StringProperty(name="Bone Map", description="The bone map's file (.json)", subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    check_existing: BoolProperty(default=True, options={"HIDDEN"})
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        armature = context.scene.video_to_pose.armature
+        self.filepath = self.filepath or f"{armature.name}.json"
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        armature = context.scene.video_to_pose.armature
+        try:
+            self.run(armature, rigs.read_rig(armature), Path(bpy.path.abspath(self.filepath)))
+        except VideoToPoseError as error:
+            return _failed(self, error)
+        return {"FINISHED"}
+
+
+class SaveBonesOperator(_BonesFile, bpy.types.Operator):
+    """Save the bone map as a file to share"""
+
+    bl_idname = "video_to_pose.save_bones"
+    bl_label = "Save Bone Map"
+    run = staticmethod(bone_maps.save)
+
+
+class LoadBonesOperator(_BonesFile, bpy.types.Operator):
+    """Load a bone map that somebody made for this kind of armature"""
+
+    bl_idname = "video_to_pose.load_bones"
+    bl_label = "Load Bone Map"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+    run = staticmethod(bone_maps.load)
 
 
 class InstallEngineOperator(bpy.types.Operator):
@@ -151,6 +260,11 @@ _CLASSES = (
     CaptureOperator,
     CancelOperator,
     ApplyTakeOperator,
+    SolveAgainOperator,
+    DetectBonesOperator,
+    ForgetBonesOperator,
+    SaveBonesOperator,
+    LoadBonesOperator,
     InstallEngineOperator,
     CopyDetailsOperator,
 )

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import bpy
 
-from . import session
+from . import bone_maps, session
 
 _SETUP_CODES = ("engine-missing", "engine-incomplete", "engine-python", "package-missing", "no-mediapipe")
 
@@ -60,10 +60,6 @@ class OptionsPanel(bpy.types.Panel):
         layout.use_property_decorate = False
         layout.enabled = session.State.capture is None
         fields = context.scene.video_to_pose
-        column = layout.column(heading="Character")
-        column.prop(fields, "root_motion")
-        column.prop(fields, "scale")
-        column.prop(fields, "match_scene")
         column = layout.column(heading="Person and Camera")
         column.prop(fields, "height_m")
         column.prop(fields, "field_of_view")
@@ -73,7 +69,85 @@ class OptionsPanel(bpy.types.Panel):
         row.prop(fields, "end_s")
         column.prop(fields, "variant")
         column.prop(fields, "smoothing_cutoff_hz")
+        column.prop(fields, "match_scene")
+
+
+class CharacterPanel(bpy.types.Panel):
+    """How the motion is laid on the character"""
+
+    bl_idname = "VIDEO_TO_POSE_PT_character"
+    bl_label = "Character"
+    bl_category = "Video to Pose"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_parent_id = "VIDEO_TO_POSE_PT_capture"
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.enabled = session.State.capture is None
+        fields = context.scene.video_to_pose
+        column = layout.column(heading="Way")
+        for name in ("root_motion", "scale", "start", "facing"):
+            column.prop(fields, name)
+        column = layout.column(heading="Body")
+        for name in ("feet", "limbs", "smoothing", "repair", "joint_limits"):
+            column.prop(fields, name)
+        column = layout.column(heading="Keys")
+        column.prop(fields, "key_error")
+        if fields.key_error > 0:
+            column.prop(fields, "key_distance")
+        layout.operator("video_to_pose.solve_again", icon="FILE_REFRESH")
         layout.operator("video_to_pose.apply_take", text="Apply a Take…", icon="FILE_FOLDER").filepath = ""
+
+
+class BonesPanel(bpy.types.Panel):
+    """Which bone of the chosen armature plays which part"""
+
+    bl_idname = "VIDEO_TO_POSE_PT_bones"
+    bl_label = "Bones"
+    bl_category = "Video to Pose"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_parent_id = "VIDEO_TO_POSE_PT_capture"
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        fields = context.scene.video_to_pose
+        return fields.target == "EXISTING" and fields.armature is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        armature = context.scene.video_to_pose.armature
+        stored = armature.video_to_pose_bones
+        row = layout.row(align=True)
+        row.operator("video_to_pose.detect_bones", icon="VIEWZOOM")
+        row.operator("video_to_pose.load_bones", text="", icon="FILE_FOLDER")
+        row.operator("video_to_pose.save_bones", text="", icon="FILE_TICK")
+        if stored.slots:
+            row.operator("video_to_pose.forget_bones", text="", icon="X")
+        column = layout.column(align=True)
+        for slot in stored.slots:
+            row = column.row(align=True)
+            split = row.split(factor=0.4, align=True)
+            split.label(text=_part_label(slot.part), icon=_sureness(slot))
+            split.prop_search(slot, "bone", armature.data, "bones", text="")
+
+
+def _part_label(part: str) -> str:
+    chain, _, number = part.partition(".")
+    words = chain.replace("_", " ").title()
+    return f"{words} {int(number) + 1}" if number else words
+
+
+def _sureness(slot: bone_maps.BoneSlot) -> str:
+    """An icon for how sure the detection was."""
+    if not slot.bone:
+        return "REMOVE"
+    return "CHECKMARK" if slot.confidence > 0.8 else "QUESTION"
 
 
 def _draw_running(layout: bpy.types.UILayout, capture: session.Capture) -> None:
@@ -114,7 +188,7 @@ def _characters(context: bpy.types.Context) -> int:
     return max(20, int(width / (7.0 * scale)) - 6)
 
 
-_CLASSES = (CapturePanel, OptionsPanel)
+_CLASSES = (CapturePanel, CharacterPanel, BonesPanel, OptionsPanel)
 
 
 def register() -> None:

@@ -38,12 +38,38 @@ _VARIANTS = [
     ("heavy", "Heavy", "Most exact, about half as fast"),
 ]
 _ROOT_MOTIONS = [
-    ("hips", "Travel", "The hips carry the person's path through the scene"),
+    ("hips", "Hips", "The hips carry the person's path through the scene"),
+    ("root", "Root Bone", "The rig's root bone carries path and heading, as engines with root motion like it"),
+    ("object", "Object", "The armature object carries path and heading"),
     ("in_place", "In Place", "The character stays on its spot and only bobs up and down, as game engines like it"),
 ]
 _SCALES = [
     ("leg_length", "Fit the Legs", "Strides grow or shrink with the character's legs, so that feet do not slide"),
     ("metres", "True Distance", "The character covers the very distances that the person covered"),
+]
+_STARTS = [
+    ("rig", "At the Character", "The clip starts where the character stands"),
+    ("world", "As Filmed", "The clip starts where the person stood before the camera"),
+]
+_FACINGS = [
+    ("filmed", "As Filmed", "The character faces where the person faced, seen from the camera"),
+    ("front", "Front", "The clip is turned so that the character starts facing -Y"),
+]
+_FEET = [
+    ("auto", "Auto", "Feet stay put where they are in contact with the floor: see the action's markers"),
+    ("always", "Always", "At least one foot is on the floor at any time: for walks, not for jumps"),
+    ("grounded", "Grounded", "Feet keep to the floor's height, but may slide"),
+    ("never", "Never", "Feet are left as they were captured"),
+]
+_SMOOTHINGS = [
+    ("off", "Off", "Nothing beyond what the capture smoothed already"),
+    ("light", "Light", "Trembling goes, blows keep their speed"),
+    ("standard", "Standard", "Calm, for everyday motion"),
+    ("strong", "Strong", "Very calm; fast gestures lose some of their reach"),
+]
+_LIMBS = [
+    ("fk", "FK", "Keys turn the limbs' own bones, and the rig's switches are keyed to FK"),
+    ("ik", "IK", "Keys move hands, feet and poles as well, and the rig's switches are keyed to IK"),
 ]
 
 
@@ -80,6 +106,49 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
     )
     scale: EnumProperty(
         name="Stride", description="How far the character travels", items=_SCALES, default=_RETARGET.scale
+    )
+    start: EnumProperty(name="Start", description="Where the clip starts", items=_STARTS, default=_RETARGET.start)
+    facing: EnumProperty(
+        name="Facing", description="Which way the character faces", items=_FACINGS, default=_RETARGET.facing
+    )
+    feet: EnumProperty(name="Feet", description="How feet are held on the floor", items=_FEET, default=_RETARGET.feet)
+    smoothing: EnumProperty(
+        name="Smoothing",
+        description="Further smoothing of the character's motion, without lag",
+        items=_SMOOTHINGS,
+        default=_RETARGET.smoothing,
+    )
+    repair: BoolProperty(
+        name="Mend Glitches",
+        description="Mend moments in which limbs leap or left and right change places",
+        default=_RETARGET.repair,
+    )
+    joint_limits: BoolProperty(
+        name="Joint Limits",
+        description="Bring joints back, softly, that are bent further than people's are",
+        default=_RETARGET.joint_limits,
+    )
+    limbs: EnumProperty(
+        name="Limbs",
+        description="What leads on a control rig, such as Rigify's; other rigs have FK alone",
+        items=_LIMBS,
+        default=_RETARGET.limbs,
+    )
+    key_error: FloatProperty(
+        name="Fewer Keys",
+        description="Drop keys as long as no bone turns away further than this. 0 keeps one on every frame",
+        default=radians(_RETARGET.key_error_degrees),
+        min=0.0,
+        max=radians(20.0),
+        subtype="ANGLE",
+    )
+    key_distance: FloatProperty(
+        name="And Stay Within",
+        description="No bone's end is this far, in centimetres, from where the full motion has it",
+        default=_RETARGET.key_error_centimetres,
+        min=0.01,
+        max=50.0,
+        precision=2,
     )
     variant: EnumProperty(
         name="Detector",
@@ -149,7 +218,19 @@ def capture_settings(properties: VideoToPoseProperties) -> CaptureSettings:
 
 def retarget_settings(properties: VideoToPoseProperties) -> RetargetSettings:
     """How the panel wants the motion laid on the rig."""
-    return RetargetSettings(root_motion=properties.root_motion, scale=properties.scale)
+    return RetargetSettings(
+        root_motion=properties.root_motion,
+        scale=properties.scale,
+        start=properties.start,
+        facing=properties.facing,
+        feet=properties.feet,
+        smoothing=properties.smoothing,
+        repair=properties.repair,
+        joint_limits=properties.joint_limits,
+        limbs=properties.limbs,
+        key_error_degrees=_exact(degrees(properties.key_error)),
+        key_error_centimetres=_exact(properties.key_distance),
+    )
 
 
 def _exact(value: float) -> float:

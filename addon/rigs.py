@@ -6,9 +6,10 @@ The panel and the headless script both call `apply_take`. It leaves the scene as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import bpy
@@ -16,18 +17,19 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
+from . import bone_maps, contacts
+from .actions import new_action, write_keys
 from .attachments import carriers
-from .channels import rotation_path, rotation_values
 from .core.video_to_pose import retarget
 from .core.video_to_pose.errors import InputError
+from .core.video_to_pose.formats import take as take_file
 from .core.video_to_pose.retarget.bone_map import switches_of
 from .core.video_to_pose.settings import RetargetSettings
-from .core.video_to_pose.types import Rig, RigAnimation, Take
+from .core.video_to_pose.types import Motion, Rig, RigAnimation, Take
+from .self_check import Check, check_pose
 
-Floats = NDArray[np.floating]
-
-SLOT_NAME = "Slot"
-"""Name of an action's slot, as Blender's own BVH importer calls it: equal names let actions move between rigs."""
+STORED = "video_to_pose"
+"""Custom property of our actions: where the Take is, how it was laid on the rig, how true that is; as JSON."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class ApplySettings:
             keys are placed at their time.
         frame_start: frame of the clip's first moment; None is the scene's first frame.
         retarget: how the motion is laid on the rig.
+        take: file of the Take, so that it can be solved again.
     """
 
     name: str = "Capture"
     match_scene: bool = False
     frame_start: int | None = None
     retarget: RetargetSettings = field(default_factory=RetargetSettings)
+    take: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Result:
         frame_start, frame_end: scene frames of the first and last key.
         bones: number of keyed bones.
         animation: the keys, as solved.
+        keys: number of keys of every bone together.
+        check: what Blender makes of them.
     """
 
     armature: str
@@ -70,6 +76,8 @@ class Result:
     frame_end: float
     bones: int
     animation: RigAnimation
+    keys: int
+    check: Check
 
 
 def apply_take(
@@ -93,23 +101,89 @@ def apply_take(
         else:
             check_armature(armature)
         rig = read_rig(armature)
-        animation = retarget.solve(take.motion, rig, retarget.map_bones(rig), settings.retarget)
+        bone_map = bone_maps.of(armature, rig)
+        animation = retarget.solve(take.motion, rig, bone_map, settings.retarget)
         start = context.scene.frame_start if settings.frame_start is None else settings.frame_start
         if settings.match_scene:
             undo.enter_context(_scene_matched(context.scene, animation, start))
         frames = key_frames(animation.timestamps, scene_rate(context.scene), start)
-        action = undo.enter_context(_new_action(armature, settings.name))
-        write_keys(action, armature, animation, frames)
-        return Result(
-            armature=armature.name,
-            action=action.name,
-            made_armature=made,
-            frames=len(frames),
-            frame_start=float(frames[0]),
-            frame_end=float(frames[-1]),
-            bones=len(animation.bones),
-            animation=animation,
+        action = undo.enter_context(new_action(armature, settings.name))
+        return _bake(context, armature, action, take.motion, animation, bone_map, frames, settings, made)
+
+
+def solve_again(context: bpy.types.Context, armature: bpy.types.Object, settings: RetargetSettings) -> Result:
+    """Lay the Take of an armature's action on it once more, with the contacts that the action's markers now say.
+
+    Args:
+        context: with the scene that the action was made for.
+        armature: whose action came from `apply_take`.
+        settings: how, this time.
+
+    Raises:
+        InputError: the action is not ours, or its Take is gone. Nothing has changed then.
+    """
+    check_armature(armature)
+    action = armature.animation_data.action if armature.animation_data is not None else None
+    if action is None or STORED not in action:
+        raise InputError(
+            f"{armature.name} has no action that came from a Take.",
+            "Put a Take on it first, or choose its action in the Action Editor.",
+            "action-foreign",
         )
+    stored = json.loads(action[STORED])
+    if not stored["take"]:
+        raise InputError(
+            f"The action {action.name} does not know its Take.", "Put the Take on the armature again.", "take-missing"
+        )
+    take = take_file.load(stored["take"])
+    frames = key_frames(take.motion.timestamps, stored["rate"], stored["frame_start"])
+    motion = contacts.with_markers(action, take.motion, frames)
+    rig = read_rig(armature)
+    bone_map = bone_maps.of(armature, rig)
+    known = "stand" if contacts.same(motion, take.motion) else "said"
+    animation = retarget.solve(motion, rig, bone_map, settings, known)
+    again = ApplySettings(action.name, retarget=settings, take=Path(stored["take"]))
+    return _bake(context, armature, action, motion, animation, bone_map, frames, again, made=False)
+
+
+def _bake(
+    context: bpy.types.Context,
+    armature: bpy.types.Object,
+    action: bpy.types.Action,
+    motion: Motion,
+    animation: RigAnimation,
+    bone_map: retarget.BoneMap,
+    frames: NDArray[np.float64],
+    settings: ApplySettings,
+    made: bool,
+) -> Result:
+    wanted = settings.retarget
+    kept = None
+    if wanted.key_error_degrees > 0:
+        kept = retarget.reduce_keys(animation, wanted.key_error_degrees, wanted.key_error_centimetres)
+    write_keys(action, armature, animation, frames, kept)
+    contacts.write_markers(action, motion, frames)
+    check = check_pose(context, armature, motion, animation, bone_map, frames)
+    stored = {
+        "take": str(settings.take or ""),
+        "rate": scene_rate(context.scene),
+        "frame_start": float(frames[0]),
+        "retarget": asdict(wanted),
+        "limb_errors_degrees": check.limb_errors,
+    }
+    action[STORED] = json.dumps(stored)
+    return Result(
+        armature=armature.name,
+        action=action.name,
+        made_armature=made,
+        frames=len(frames),
+        frame_start=float(frames[0]),
+        frame_end=float(frames[-1]),
+        bones=len(animation.bones),
+        animation=animation,
+        keys=len(animation.bones) * len(frames) if kept is None else sum(len(moments) for moments in kept),
+        check=check,
+    )
 
 
 def check_armature(armature: bpy.types.Object) -> None:
@@ -216,112 +290,6 @@ def key_frames(timestamps: NDArray[np.float64], rate: float, start: float) -> ND
     if np.abs(frames - whole).max() < 0.05 and len(np.unique(whole)) == len(whole):
         frames = whole
     return frames + start
-
-
-def write_keys(
-    action: bpy.types.Action, armature: bpy.types.Object, animation: RigAnimation, frames: Sequence[float] | Floats
-) -> None:
-    """Key the animation's bones, each in its own rotation mode, one group a bone.
-
-    Args:
-        action: assigned to the armature; its curves of these bones are replaced.
-        armature: whose bones the rig's names are.
-        animation: F moments.
-        frames: (F,) scene frames.
-    """
-    names, count = animation.rig.names, len(frames)
-    co = np.empty((count, 2), dtype=np.float32)
-    co[:, 0] = frames
-    linear = np.full(count, _interpolation("LINEAR"), dtype=np.int32)
-    bones = [armature.pose.bones[names[b]] for b in animation.bones]
-    for mode in sorted({bone.rotation_mode for bone in bones}):
-        alike = [m for m, bone in enumerate(bones) if bone.rotation_mode == mode]
-        rotations = rotation_values(animation.rotations[:, alike], mode)
-        for column, m in enumerate(alike):
-            b, bone = animation.bones[m], bones[m]
-            values = [(rotation_path(mode), rotations[:, column])]
-            if b in animation.located:
-                values.insert(0, ("location", _locations(bone.bone, animation, b)))
-            for path, channels in values:
-                for c in range(channels.shape[1]):
-                    co[:, 1] = channels[:, c]
-                    _write_curve(_ensure_curve(action, armature, bone, path, c), co, linear)
-
-
-def _write_curve(curve: bpy.types.FCurve, co: NDArray[np.float32], interpolation: NDArray[np.int32]) -> None:
-    points = curve.keyframe_points
-    points.clear()
-    points.add(len(co))
-    points.foreach_set("co", co.ravel())
-    points.foreach_set("interpolation", interpolation)
-    curve.update()
-
-
-def _locations(bone: bpy.types.Bone, animation: RigAnimation, b: int) -> Floats:
-    """(F, 3) location keys; a root bone without *Local Location* has them in armature axes."""
-    locations = animation.locations[:, animation.located.index(b)]
-    if bone.use_local_location or bone.parent is not None:
-        return locations
-    return locations @ animation.rig.rest[b, :3, :3].T
-
-
-def _interpolation(name: str) -> int:
-    return bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items[name].value
-
-
-def _ensure_curve(
-    action: bpy.types.Action, armature: bpy.types.Object, bone: bpy.types.PoseBone, path: str, index: int
-) -> bpy.types.FCurve:
-    data_path = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].{path}'
-    if bpy.app.version >= (5, 0):
-        return action.fcurve_ensure_for_datablock(armature, data_path, index=index, group_name=bone.name)
-    if bpy.app.version >= (4, 4):
-        curve = action.fcurve_ensure_for_datablock(armature, data_path, index=index)
-    else:
-        curve = action.fcurves.find(data_path, index=index) or action.fcurves.new(data_path, index=index)
-    if curve.group is None or curve.group.name != bone.name:
-        curve.group = action.groups.get(bone.name) or action.groups.new(bone.name)
-    return curve
-
-
-@contextmanager
-def _new_action(armature: bpy.types.Object, name: str) -> Iterator[bpy.types.Action]:
-    """A new action on an armature; on an error it goes and what was assigned comes back."""
-    had_data = armature.animation_data is not None
-    data = armature.animation_data or armature.animation_data_create()
-    before = data.action
-    slot_before = data.action_slot if bpy.app.version >= (4, 4) else None
-    kept_before = before.use_fake_user if before is not None else False
-    pose_before = _pose(armature)
-    action = bpy.data.actions.new(name)
-    try:
-        data.action = action
-        if bpy.app.version >= (4, 4):
-            data.action_slot = action.slots.new(id_type="OBJECT", name=SLOT_NAME)
-        if before is not None and before.users == 0:
-            before.use_fake_user = True  # the action that was here before must outlive saving the file
-        yield action
-    except BaseException:
-        data.action = before
-        if slot_before is not None:
-            data.action_slot = slot_before
-        if before is not None:
-            before.use_fake_user = kept_before
-        if not had_data:
-            armature.animation_data_clear()
-        bpy.data.actions.remove(action)
-        _set_pose(armature, pose_before)
-        raise
-
-
-def _pose(armature: bpy.types.Object) -> list[Matrix]:
-    return [bone.matrix_basis.copy() for bone in armature.pose.bones]
-
-
-def _set_pose(armature: bpy.types.Object, pose: list[Matrix]) -> None:
-    for bone, matrix in zip(armature.pose.bones, pose, strict=True):
-        if bone.matrix_basis != matrix:
-            bone.matrix_basis = matrix
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -196,7 +196,7 @@ def advance(wait_s: float = 0.0) -> None:
         engine.taken(capture.worker.final).replace(capture.take)
         kept = capture.take
         result = _apply(capture)
-        State.outcome = Outcome(told(result), warnings=capture.warnings, take=kept)
+        State.outcome = Outcome(told(result), warnings=[*capture.warnings, *result.check.warnings], take=kept)
     except VideoToPoseError as error:
         State.outcome = explain(error)
         State.outcome.take = kept
@@ -219,7 +219,7 @@ def _apply(capture: Capture) -> rigs.Result:
             )
     take = take_file.load(capture.take)
     with _in_scene(scene):
-        result = rigs.apply_take(bpy.context, take, armature, capture.settings)
+        result = rigs.apply_take(bpy.context, take, armature, replace(capture.settings, take=capture.take))
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Video to Pose")
     return result
@@ -247,7 +247,12 @@ def _in_scene(scene: bpy.types.Scene) -> Iterator[None]:
 def told(result: rigs.Result) -> str:
     """A finished capture in one line."""
     what = "a new armature" if result.made_armature else result.armature
-    return f"{result.frames} frames on {what}, {result.bones} bones keyed."
+    said = f"{result.frames} frames on {what}, {result.bones} bones keyed."
+    errors = result.check.limb_errors
+    if errors:
+        worst = max(errors, key=lambda limb: errors[limb][0])
+        said += f" Limbs point true to {errors[worst][0]:.1f}° on average."
+    return said
 
 
 def explain(error: VideoToPoseError) -> Outcome:

@@ -73,6 +73,24 @@ def _usual_place() -> str | None:
     return str(max(places)) if places else None
 
 
+def _options_of(settings: RetargetSettings) -> list[str]:
+    """The script's options for these settings."""
+    return [
+        *("--root-motion", settings.root_motion),
+        *("--scale", settings.scale),
+        *("--place", settings.start),
+        *("--facing", settings.facing),
+        *("--feet", settings.feet),
+        *("--rig-smoothing", settings.smoothing),
+        *(word for part in settings.smoothing_of_parts for word in ("--part-smoothing", "=".join(part))),
+        "--repair" if settings.repair else "--no-repair",
+        "--joint-limits" if settings.joint_limits else "--no-joint-limits",
+        *("--limbs", settings.limbs),
+        *("--key-error", f"{settings.key_error_degrees:g}"),
+        *("--key-distance", f"{settings.key_error_centimetres:g}"),
+    ]
+
+
 def write(
     take: Take,
     outputs: Sequence[Path],
@@ -95,7 +113,7 @@ def write(
     with tempfile.TemporaryDirectory(prefix="video-to-pose-") as folder:
         saved = Path(folder) / "take.npz"
         take_file.save(take, saved)
-        whole = [*command, "--take", str(saved), "--root-motion", settings.root_motion, "--scale", settings.scale]
+        whole = [*command, "--take", str(saved), *_options_of(settings)]
         whole += ["--fbx-profile", export.fbx_profile]
         whole += ["--reference-frame", export.reference_frame] if export.reference_frame else []
         for out in outputs:

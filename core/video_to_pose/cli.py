@@ -23,6 +23,8 @@ from .settings import (
     BVH_PROFILES,
     FBX_PROFILES,
     REFERENCE_FRAMES,
+    SMOOTHED_PARTS,
+    SMOOTHINGS,
     CameraSettings,
     CaptureSettings,
     DetectSettings,
@@ -484,8 +486,19 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (MotionSettings, "contact_speed_m_s"): "--contact-speed",
     (MotionSettings, "contact_height_m"): "--contact-height",
     (MotionSettings, "flat_floor"): "--flat-floor",
+    (MotionSettings, "plant_feet"): "--plant-feet",
     (RetargetSettings, "root_motion"): "--root-motion",
     (RetargetSettings, "scale"): "--scale",
+    (RetargetSettings, "start"): "--place",
+    (RetargetSettings, "facing"): "--facing",
+    (RetargetSettings, "feet"): "--feet",
+    (RetargetSettings, "smoothing"): "--rig-smoothing",
+    (RetargetSettings, "smoothing_of_parts"): "--part-smoothing",
+    (RetargetSettings, "repair"): "--repair",
+    (RetargetSettings, "joint_limits"): "--joint-limits",
+    (RetargetSettings, "limbs"): "--limbs",
+    (RetargetSettings, "key_error_degrees"): "--key-error",
+    (RetargetSettings, "key_error_centimetres"): "--key-distance",
     (ExportSettings, "fbx_profile"): "--fbx-profile",
     (ExportSettings, "bvh_profile"): "--bvh-profile",
     (ExportSettings, "bvh_channels"): "--bvh-channels",
@@ -537,6 +550,20 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message[:1].upper()}{message[1:].rstrip('.')}.", f"See: {self.prog} --help", "usage")
+
+
+class _PartSmoothing(argparse.Action):
+    """``arms=light`` and the like, gathered as pairs."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        part, _, preset = str(values).partition("=")
+        if part not in SMOOTHED_PARTS or preset not in SMOOTHINGS:
+            parser.error(
+                f"{values} is not one of {', '.join(SMOOTHED_PARTS)}, then =, then one of {', '.join(SMOOTHINGS)}"
+            )
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), (part, preset)))
 
 
 def _add_detect_options(parser: argparse.ArgumentParser) -> None:
@@ -612,12 +639,77 @@ def _add_solve_options(parser: argparse.ArgumentParser) -> None:
         default=MotionSettings.flat_floor,
         help="the floor is one plane; turn it off for stairs and ladders",
     )
+    group.add_argument(
+        "--plant-feet",
+        action=argparse.BooleanOptionalAction,
+        default=MotionSettings.plant_feet,
+        help="hold feet still while they are in contact with the floor",
+    )
 
 
 def _add_rig_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rig and files")
-    group.add_argument("--root-motion", choices=("hips", "in_place"), default=RetargetSettings.root_motion)
+    group.add_argument(
+        "--root-motion",
+        choices=("hips", "object", "in_place"),
+        default=RetargetSettings.root_motion,
+        help="what carries the path: hips, the armature object (not in .bvh), or nothing",
+    )
     group.add_argument("--scale", choices=("leg_length", "metres"), default=RetargetSettings.scale)
+    group.add_argument(
+        "--place", choices=("rig", "world"), default=RetargetSettings.start, help="start at the origin, or as filmed"
+    )
+    group.add_argument(
+        "--facing", choices=("filmed", "front"), default=RetargetSettings.facing, help="front: start facing the front"
+    )
+    group.add_argument(
+        "--feet",
+        choices=("auto", "always", "grounded", "never"),
+        default=RetargetSettings.feet,
+        help="stay put in contact; one always down; on the floor but sliding; left alone (default: %(default)s)",
+    )
+    group.add_argument(
+        "--rig-smoothing",
+        choices=SMOOTHINGS,
+        default=RetargetSettings.smoothing,
+        help="in rotation space, beyond the capture's (default: %(default)s)",
+    )
+    group.add_argument(
+        "--part-smoothing",
+        action=_PartSmoothing,
+        default=RetargetSettings.smoothing_of_parts,
+        metavar="PART=PRESET",
+        help=f"a smoothing for one of {', '.join(SMOOTHED_PARTS)}; may be given again",
+    )
+    group.add_argument(
+        "--repair",
+        action=argparse.BooleanOptionalAction,
+        default=RetargetSettings.repair,
+        help="mend glitches and exchanged sides",
+    )
+    group.add_argument(
+        "--joint-limits",
+        action=argparse.BooleanOptionalAction,
+        default=RetargetSettings.joint_limits,
+        help="bend no joint further than people",
+    )
+    group.add_argument(
+        "--limbs", choices=("fk", "ik"), default=RetargetSettings.limbs, help="what leads on a control rig"
+    )
+    group.add_argument(
+        "--key-error",
+        type=float,
+        default=RetargetSettings.key_error_degrees,
+        metavar="DEG",
+        help="drop keys within this error, in Blender's files; 0 keeps all",
+    )
+    group.add_argument(
+        "--key-distance",
+        type=float,
+        default=RetargetSettings.key_error_centimetres,
+        metavar="CM",
+        help="and no bone's end moves further than this",
+    )
     group.add_argument(
         "--fbx-profile",
         choices=FBX_PROFILES,

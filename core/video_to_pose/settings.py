@@ -67,6 +67,8 @@ class MotionSettings:
     contact_height_m: float = 0.08
     flat_floor: bool = True
     """The floor is one plane: it levels the camera and takes away slow drift. Off for stairs and ladders."""
+    plant_feet: bool = True
+    """Hold feet still while they are in contact with the floor; hips and legs give way for it."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,12 @@ class CaptureSettings:
         return cls(**made)
 
 
+SMOOTHINGS = ("off", "light", "standard", "strong")
+"""Presets of smoothing in rotation space; `retarget.smoothing.PRESETS` has their figures."""
+SMOOTHED_PARTS = ("trunk", "head", "arms", "hands", "legs", "feet")
+"""Parts of the body that may have a smoothing of their own."""
+
+
 @dataclass(frozen=True)
 class RetargetSettings:
     """How a motion is laid on a rig. Not part of a capture: another rig never repeats the analysis."""
@@ -131,9 +139,9 @@ class RetargetSettings:
     """``auto``: feet stay put where the Take says they are in contact; ``always``: one is at any time; ``grounded``:
     feet keep to the floor but may slide; ``never``: feet are left alone."""
     smoothing: str = "off"
-    """On top of the capture's own: ``off``, ``light``, ``standard``, ``strong``."""
+    """On top of the capture's own: one of `SMOOTHINGS`."""
     smoothing_of_parts: tuple[tuple[str, str], ...] = ()
-    """Body parts (trunk, head, arms, hands, legs, feet) with a smoothing of their own."""
+    """Pairs of one of `SMOOTHED_PARTS` and its own smoothing."""
     repair: bool = True
     """Mend short outliers and exchanged left and right limbs first."""
     joint_limits: bool = False

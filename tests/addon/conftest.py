@@ -47,7 +47,7 @@ import bpy
 import numpy as np
 sys.path.insert(0, str(Path(STAGED).parent))
 import {PACKAGE} as addon
-from {PACKAGE} import engine, exports, operators, preferences, properties, rigs, session
+from {PACKAGE} import actions, engine, exports, operators, preferences, properties, rigs, session
 from {PACKAGE}.core.video_to_pose import errors, kinematics, protocol, retarget, settings
 from {PACKAGE}.core.video_to_pose.formats import bvh, take as take_file
 

@@ -104,7 +104,8 @@ def test_options_and_preferences_draw(blender):
     got = blender.run(
         LAYOUT
         + """
-options = draw(panel.OptionsPanel)
+fields.key_error = 0.01
+options = draw(panel.OptionsPanel) + draw(panel.CharacterPanel)
 layout = Layout()
 chosen = SimpleNamespace(layout=layout, bl_rna=preferences.VideoToPosePreferences.bl_rna)
 preferences.VideoToPosePreferences.draw(chosen, bpy.context)
@@ -126,3 +127,37 @@ answer([item for item in draw(panel.CapturePanel) if item.startswith("label")])
 """
     )
     assert len(told) > 3 and max(map(len, told)) < 60
+
+
+def test_the_bone_map_can_be_seen_corrected_and_dropped(blender, save_take, tmp_path):
+    got = blender.run(
+        LAYOUT
+        + """
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[1]), None, rigs.ApplySettings())
+fields.target, fields.armature = "EXISTING", bpy.data.objects[made.armature]
+armature = fields.armature
+shown = [panel.BonesPanel.poll(bpy.context)]
+bpy.ops.video_to_pose.detect_bones()
+shown.append(draw(panel.BonesPanel))
+slots = armature.video_to_pose_bones.slots
+slots["left_hand"].bone = ""
+rig = rigs.read_rig(armature)
+without = "left_hand" in rigs.bone_maps.of(armature, rig).single
+bpy.ops.video_to_pose.save_bones("EXEC_DEFAULT", filepath=sys.argv[2])
+bpy.ops.video_to_pose.forget_bones()
+again = ["left_hand" in rigs.bone_maps.of(armature, rig).single, len(armature.video_to_pose_bones.slots)]
+bpy.ops.video_to_pose.load_bones("EXEC_DEFAULT", filepath=sys.argv[2])
+loaded = "left_hand" in rigs.bone_maps.of(armature, rig).single
+armature.video_to_pose_bones.slots["left_upper_arm"].bone = ""
+try:
+    rigs.bone_maps.of(armature, rig)
+except errors.InputError as error:
+    refused = error.code
+answer([shown, without, again, loaded, refused])
+""",
+        save_take(frames=3),
+        tmp_path / "map é.json",
+    )
+    (poll, told), without, again, loaded, refused = got
+    assert poll and "label Left Upper Arm" in told and "label Spine 1" in told
+    assert not without and again == [True, 0] and not loaded and refused == "rig-unmapped"

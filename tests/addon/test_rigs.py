@@ -193,13 +193,13 @@ bpy.ops.object.mode_set(mode="POSE")
 bpy.context.scene.frame_set(3)
 mine.pose.bones["Head"].rotation_quaternion = (0.5, 0.5, 0.5, 0.5)
 before = snapshot()
-whole, calls = rigs._ensure_curve, []
+whole, calls = actions._ensure_curve, []
 def breaking(*arguments):
     calls.append(1)
     if len(calls) > 20:
         raise RuntimeError("disk on fire")
     return whole(*arguments)
-rigs._ensure_curve = breaking
+actions._ensure_curve = breaking
 try:
     rigs.apply_take(bpy.context, take, mine if sys.argv[2] == "mine" else None, rigs.ApplySettings(match_scene=True))
     answer("no error")

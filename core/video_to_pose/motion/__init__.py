@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import bones
+from .. import bones, retarget
 from ..errors import InputError
 from ..settings import CameraSettings, MotionSettings
 from ..skeleton import Skeleton
@@ -94,6 +94,8 @@ def solve(
         contact_names=tuple(ground.contact_joints(skeleton)),
         contacts=contacts,
     )
+    if settings.plant_feet:
+        motion = retarget.planted(motion)
     return motion, Camera(focal, centre.astype(np.float32), track.image_size, R, position)
 
 

@@ -8,7 +8,19 @@
 from ..kinematics import pose_matrices
 from .bone_map import BoneMap, map_bones
 from .fidelity import end_errors, limb_errors
+from .planted import planted
+from .reduction import reduce_keys
 from .rig import rig_from_motion
 from .solve import solve
 
-__all__ = ["BoneMap", "end_errors", "limb_errors", "map_bones", "pose_matrices", "rig_from_motion", "solve"]
+__all__ = [
+    "BoneMap",
+    "end_errors",
+    "limb_errors",
+    "map_bones",
+    "planted",
+    "pose_matrices",
+    "reduce_keys",
+    "rig_from_motion",
+    "solve",
+]

@@ -41,8 +41,14 @@ def write_keys(body: Body, settings: RetargetSettings) -> RigAnimation:
     target = body.target
     rig, bone_map, index = target.rig, target.bone_map, target.index
     turns = {index[name]: body.turns[part] for part, name in _bones_of(target).items() if part in body.turns}
+    for toe, names in bone_map.toes.items():
+        turns |= {index[name]: body.turns[toe] for name in names if toe in body.turns}
     hips = index[bone_map.single["hips"]]
     heads = {hips: body.hips}
+    for name in bone_map.beside_hips:
+        b = index[name]
+        turns.setdefault(b, body.turns["hips"])
+        heads[b] = body.hips + body.turns["hips"] @ (target.heads[b] - target.heads[hips])
     carrier_turn, carrier = _carrier(body)
     objects = None
     if settings.root_motion == "root":

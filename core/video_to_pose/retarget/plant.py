@@ -69,7 +69,7 @@ class Planted:
     toes: tuple[Array, Array]
 
 
-def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mode: str) -> Planted:
+def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mode: str, sure: bool = False) -> Planted:
     """Hold feet on the floor.
 
     Args:
@@ -78,6 +78,7 @@ def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mod
         rate: frames per second.
         mode: ``auto``: where there are contacts, feet stay put; ``always``: the lower foot is in contact at any time;
             ``grounded``: feet keep to the floor's height but may slide; ``never``: nothing is done.
+        sure: contacts were said by a person, so feet are held however far they moved there.
 
     Raises:
         ValueError: there is no such mode.
@@ -89,8 +90,11 @@ def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mod
         return Planted(legs, still, (legs[0].foot, legs[1].foot))
     if mode == "always":
         contacts = _always(legs, contacts, rate)
-    likely = [_likely(leg, _settled(mask, rate)) for leg, mask in zip(legs, contacts, strict=True)]
-    stances = [_stances(leg, mask, rate) for leg, mask in zip(legs, likely, strict=True)]
+    likely = [
+        m.astype(bool) if sure else _likely(leg, _settled(m, rate)) for leg, m in zip(legs, contacts, strict=True)
+    ]
+    furthest = np.inf if sure else _DRIFT_M
+    stances = [_stances(leg, mask, rate, furthest) for leg, mask in zip(legs, likely, strict=True)]
     held = [
         _hold(leg, mask, spans, rate, slide=mode == "grounded")
         for leg, mask, spans in zip(legs, likely, stances, strict=True)
@@ -192,14 +196,14 @@ def _above_floor(foot: Array, free: Array) -> Array:
     return between(normalize(v), normalize(above)) @ foot
 
 
-def _stances(leg: Leg, contact: Mask, rate: float) -> list[tuple[int, int]]:
+def _stances(leg: Leg, contact: Mask, rate: float, furthest: float) -> list[tuple[int, int]]:
     """Frames [first, last) in which the foot stands on one spot."""
     out = []
     ball, apart = leg.point(leg.ball)[:, :2], max(1, round(_ANEW_S * rate))
     for first, last in runs(_down(contact)):
         begin = first
         for f in range(first + 1, last):
-            if f > begin and np.linalg.norm(ball[f] - ball[begin]) > _DRIFT_M:
+            if f > begin and np.linalg.norm(ball[f] - ball[begin]) > furthest:
                 out.append((begin, f - apart // 2))
                 begin = f + (apart + 1) // 2
         out.append((begin, last))

@@ -37,7 +37,9 @@ _HEADING_HZ, _PATH_HZ = 1.0, 1.5
 _FACING = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # a flat foot that faces -Y: x left, y ahead, z down
 
 
-def solve(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings) -> RigAnimation:
+def solve(
+    motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings, contacts: str = "stand"
+) -> RigAnimation:
     """Keys that make the rig do what the person did.
 
     Args:
@@ -45,6 +47,9 @@ def solve(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSetting
         rig: target at rest; its object may be moved, turned and uniformly scaled.
         bone_map: which bone plays which part.
         settings: path, scale, feet, smoothing.
+        contacts: what is known of the motion's contacts. ``stand``: its feet stay put there already, as a Take's do;
+            so ``auto`` leaves legs of the person's own proportions alone, and the person's own rig repeats the Take
+            exactly. ``found``: they were detected, and may be wrong here and there. ``said``: by a person.
 
     Returns:
         Rotation keys of every mapped bone and location keys of what carries the path.
@@ -53,7 +58,7 @@ def solve(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSetting
         InputError: the armature object is mirrored or unevenly scaled, or the rig has no width.
         ValueError: the motion's skeleton has not the joints of `BODY_22`, or a setting has no such value.
     """
-    body = solve_body(motion, rig, bone_map, settings)
+    body = solve_body(motion, rig, bone_map, settings, contacts)
     return keys.write_keys(body, settings)
 
 
@@ -80,7 +85,9 @@ class Body:
     origin: Array
 
 
-def solve_body(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings) -> Body:
+def solve_body(
+    motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSettings, contacts: str = "stand"
+) -> Body:
     """The rig's turns and path in the world; see `solve`."""
     if motion.skeleton.joints not in (BODY_22.joints, BODY_32.joints):
         raise ValueError(f"retargeting needs {BODY_22.name} or {BODY_32.name}, not {motion.skeleton.name}")
@@ -103,7 +110,13 @@ def solve_body(motion: Motion, rig: Rig, bone_map: BoneMap, settings: RetargetSe
         pelvis = smooth_path(
             pelvis, motion.timestamps, cutoff_hz("trunk", settings.smoothing, dict(settings.smoothing_of_parts))
         )
-    turns, pelvis = _planted(turns, pelvis, target, motion, settings)
+    if not (
+        contacts == "stand"
+        and settings.feet == "auto"
+        and settings.scale == "leg_length"
+        and _alike(target.places, ease)
+    ):
+        turns, pelvis = _planted(turns, pelvis, target, motion, settings, sure=contacts == "said")
     turns = _twisted(turns, target)
     hips = target.bone("hips")
     head = pelvis + turns["hips"] @ (target.heads[hips] - target.places["pelvis"][0])
@@ -234,7 +247,7 @@ def _pelvis_path(places: Places, target: Target, ease: Places, settings: Retarge
 
 
 def _planted(
-    turns: Turns, pelvis: Array, target: Target, motion: Motion, settings: RetargetSettings
+    turns: Turns, pelvis: Array, target: Target, motion: Motion, settings: RetargetSettings, sure: bool
 ) -> tuple[Turns, Array]:
     """Legs, feet and hips with the feet held where they are in contact."""
     if settings.feet == "never" or settings.root_motion == "in_place":
@@ -242,7 +255,7 @@ def _planted(
     floor = np.array([0.0, 0.0, target.rig.world[2, 3] if settings.start == "rig" else 0.0])
     legs = tuple(_leg(side, turns, pelvis - floor, target) for side in SIDES)
     contacts = tuple(_contacts(motion, side) for side in SIDES)
-    planted = plant((legs[0], legs[1]), (contacts[0], contacts[1]), motion.frame_rate, settings.feet)
+    planted = plant((legs[0], legs[1]), (contacts[0], contacts[1]), motion.frame_rate, settings.feet, sure)
     out = dict(turns)
     for side, before, leg, toes in zip(SIDES, legs, planted.legs, planted.toes, strict=True):
         thigh, shank = leg_turns(leg, before)
@@ -252,6 +265,17 @@ def _planted(
         out[f"{side}_foot"] = leg.foot @ _FACING @ flat.T
         out[f"{side}_toe"] = toes @ _FACING @ flat.T
     return out, pelvis + planted.hips
+
+
+def _alike(rig: Places, person: Places) -> bool:
+    """Whether the rig's legs and feet are the person's own, to a thousandth."""
+    bones_of_legs = [
+        (f"{s}_{a}", f"{s}_{b}") for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"), ("ankle", "toe"))
+    ]
+    return all(
+        np.isclose(np.linalg.norm(rig[b] - rig[a]), np.linalg.norm(person[b] - person[a]), rtol=1e-3)
+        for a, b in [("left_hip", "right_hip"), *bones_of_legs]
+    )
 
 
 def _leg(side: str, turns: Turns, pelvis: Array, target: Target) -> Leg:

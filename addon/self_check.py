@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Blender makes of the keys: posed joints are read back and compared with the Take and with the solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.video_to_pose.kinematics import pose_matrices
+from .core.video_to_pose.retarget import BoneMap
+from .core.video_to_pose.retarget.fidelity import limb_errors_of
+from .core.video_to_pose.types import Motion, RigAnimation
+
+_SAMPLES = 9
+_LIMIT_DEG, _LIMIT_SHARE = 3.0, 0.005  # of a limb's direction; of the rig's extent, for joints
+
+
+@dataclass(frozen=True)
+class Check:
+    """How true a baked action is, over moments spread evenly through the clip.
+
+    Attributes:
+        limb_errors: limb -> degrees between where it points in Blender and in the Take: mean and worst.
+        elsewhere: bones that are not where the keys put them, worst first.
+    """
+
+    limb_errors: dict[str, tuple[float, float]]
+    elsewhere: tuple[str, ...]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an animator should know, as sentences."""
+        out = []
+        if self.elsewhere:
+            names = ", ".join(self.elsewhere[:3]) + (" and others" if len(self.elsewhere) > 3 else "")
+            out.append(f"{names} do not follow their keys: look for constraints, drivers or muted channels.")
+        off = {limb: mean for limb, (mean, _) in self.limb_errors.items() if mean > _LIMIT_DEG}
+        if off and not self.elsewhere:
+            worst = max(off, key=lambda limb: off[limb])
+            out.append(f"{worst.replace('_', ' ').capitalize()} points {off[worst]:.0f}° off the person's on average.")
+        return out
+
+
+def check_pose(
+    context: bpy.types.Context,
+    armature: bpy.types.Object,
+    motion: Motion,
+    animation: RigAnimation,
+    bone_map: BoneMap,
+    frames: NDArray[np.float64],
+) -> Check:
+    """Read the pose back at some moments; the scene's current frame is as it was afterwards.
+
+    Args:
+        context: with the scene that shows the action.
+        armature: with its new action.
+        motion: what it should do.
+        animation: the keys, solved for that.
+        bone_map: of the armature.
+        frames: (F,) scene frames of the keys.
+    """
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(_SAMPLES, len(frames))).round().astype(int))
+    posed = _posed(context.scene, armature, animation.rig.names, frames[chosen])
+    part = replace(
+        animation,
+        timestamps=animation.timestamps[chosen],
+        rotations=animation.rotations[chosen],
+        locations=animation.locations[chosen],
+        object_world=None if animation.object_world is None else animation.object_world[chosen],
+    )
+    moments = replace(
+        motion,
+        timestamps=motion.timestamps[chosen],
+        directions=motion.directions[chosen],
+        root=motion.root[chosen],
+        confidence=motion.confidence[chosen],
+        contacts=motion.contacts[chosen],
+    )
+    errors = limb_errors_of(moments, part, bone_map, posed)
+    away = np.linalg.norm(posed[..., :3, 3] - pose_matrices(part)[..., :3, 3], axis=-1).max(axis=0)
+    extent = float(np.ptp(animation.rig.rest[:, :3, 3], axis=0).max()) or 1.0
+    keyed = sorted(animation.bones, key=lambda b: -away[b])
+    return Check(
+        limb_errors={limb: (round(float(e.mean()), 2), round(float(e.max()), 2)) for limb, e in errors.items()},
+        elsewhere=tuple(animation.rig.names[b] for b in keyed if away[b] > _LIMIT_SHARE * extent),
+    )
+
+
+def _posed(
+    scene: bpy.types.Scene, armature: bpy.types.Object, names: tuple[str, ...], frames: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n, N, 4, 4) armature-space pose matrices as Blender evaluates them."""
+    current, subframe = scene.frame_current, scene.frame_subframe
+    out = np.empty((len(frames), len(names), 4, 4))
+    try:
+        for n, frame in enumerate(frames):
+            whole = int(np.floor(frame))
+            scene.frame_set(whole, subframe=float(frame - whole))
+            bones = armature.pose.bones
+            out[n] = [bones[name].matrix for name in names]
+    finally:
+        scene.frame_set(current, subframe=subframe)
+    return out

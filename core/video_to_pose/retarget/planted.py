@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A motion whose feet stay put, on the person's own bones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import bones
+from ..kinematics import pose_matrices
+from ..settings import RetargetSettings
+from ..types import Motion
+from .bone_map import map_bones
+from .rig import BONE_JOINTS, rig_from_motion
+from .solve import joint_places, solve
+
+
+def planted(motion: Motion) -> Motion:
+    """The motion with heels and balls of the feet held where its contacts say; bone lengths stay what they are.
+
+    Hips and legs move for it, all above the hips goes along. A clip without contacts is only lifted out of the floor.
+    """
+    rig = rig_from_motion(motion)
+    bone_map = map_bones(rig)
+    before, after = (
+        pose_matrices(
+            solve(motion, rig, bone_map, RetargetSettings(feet=feet, start="world", repair=False), contacts="found")
+        )
+        for feet in ("never", "auto")
+    )
+    moved = after @ np.linalg.inv(before)
+    skeleton, places = motion.skeleton, joint_places(motion)
+    carrier = {joint: rig.names.index(bone) for bone, (joint, _) in BONE_JOINTS.items()}
+    joints = []
+    for joint, parent in zip(skeleton.joints, skeleton.parents, strict=True):
+        bone = carrier.get(joint, carrier[skeleton.joints[max(parent, 0)]])
+        joints.append(np.einsum("fij,fj->fi", moved[:, bone, :3, :3], places[joint]) + moved[:, bone, :3, 3])
+    stacked = np.stack(joints, axis=1)
+    directions, _ = bones.decompose(skeleton, stacked)
+    return replace(motion, directions=directions, root=stacked[:, 0])
