@@ -402,14 +402,7 @@ def test_bad_input_is_named() -> None:
             GLAGCNSettings(**wrong)  # type: ignore[arg-type]
 
 
-@torch.no_grad()
-@pytest.mark.parametrize(
-    "options", [{}, {"reconstruction": True, "blend": 0.5, "refine": True, "causal": True}], ids=str
-)
-def test_onnx_has_a_free_time_axis(options: dict[str, object], tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    net = make(**options)
-    path = tmp_path / "gla_gcn.onnx"
+def exported(net: torch.nn.Module, path: Path) -> Path:
     axes = {name: {0: "clips", 1: "frames"} for name in ("keypoints", "joints")}
     torch.onnx.export(
         net,
@@ -421,8 +414,28 @@ def test_onnx_has_a_free_time_axis(options: dict[str, object], tmp_path: Path) -
         opset_version=17,
         dynamo=False,
     )
+    return path
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("loop", [False, True], ids=["all windows at once", "in a loop"])
+@pytest.mark.parametrize(
+    "options", [{}, {"reconstruction": True, "blend": 0.5, "refine": True, "causal": True}], ids=str
+)
+def test_onnx_has_a_free_time_axis(options: dict[str, object], loop: bool, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    net = make(**options)
+    path = exported(net.exportable() if loop else net, tmp_path / "gla_gcn.onnx")
     session = onnxruntime.InferenceSession(str(path))
     for frames, clips in ((1, 1), (12, 1), (30, 2)):
         keypoints, _ = clip(frames=frames, clips=clips)
         (answer,) = session.run(None, {"keypoints": keypoints.numpy()})
         np.testing.assert_allclose(answer, net(keypoints).numpy(), atol=1e-4)
+
+
+def test_the_loop_stays_a_loop(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(str(exported(make().exportable(), tmp_path / "gla_gcn.onnx"))).graph
+    assert "Loop" in [node.op_type for node in graph.node]
+    with pytest.raises(ValueError, match="training mode"):
+        make().train().exportable()
