@@ -129,7 +129,7 @@ BODY_32 = Skeleton(
         ),
     ),
 )
-"""`BODY_22` and what tells how feet, hands and head are turned: heels, ears, bases of thumb, index and little finger."""
+"""`BODY_22` and what tells how feet, hands and head are turned: heels, ears, bases of thumb, index, little finger."""
 
 H36M_17 = _tree(
     "h36m17",

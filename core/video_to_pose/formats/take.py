@@ -34,6 +34,7 @@ Fields that this version does not know are kept when a Take is loaded and saved 
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -49,7 +50,7 @@ from ..types import Camera, KeypointTrack, Motion, Take
 
 FORMAT_VERSION = 1
 _STRETCH_M = 1e-3
-_DAMAGE = (KeyError, ValueError, IndexError, TypeError)  # what fields that are missing or of another kind raise
+_DAMAGE = (KeyError, ValueError, IndexError, TypeError, SyntaxError, tokenize.TokenError)  # of fields missing or broken
 
 
 def save(take: Take, path: str | Path) -> None:

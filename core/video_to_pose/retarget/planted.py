@@ -11,8 +11,7 @@ from .. import bones
 from ..kinematics import pose_matrices
 from ..settings import RetargetSettings
 from ..types import Motion
-from .bone_map import map_bones
-from .rig import BONE_JOINTS, rig_from_motion
+from .rig import BONE_JOINTS, BONE_MAP, rig_from_motion
 from .solve import joint_places, solve
 
 
@@ -22,10 +21,9 @@ def planted(motion: Motion) -> Motion:
     Hips and legs move for it, all above the hips goes along. A clip without contacts is only lifted out of the floor.
     """
     rig = rig_from_motion(motion)
-    bone_map = map_bones(rig)
     before, after = (
         pose_matrices(
-            solve(motion, rig, bone_map, RetargetSettings(feet=feet, start="world", repair=False), contacts="found")
+            solve(motion, rig, BONE_MAP, RetargetSettings(feet=feet, start="world", repair=False), contacts="found")
         )
         for feet in ("never", "auto")
     )

@@ -28,7 +28,7 @@ _SWAP_DEGREES = 20.0  # that exchanging must mend at both ends together, summed 
 _SWAP_RATIO = 3.0  # by which exchanging must lessen both breaks, multiplied
 _CALM_DEGREES = 3.0  # breaks as small as this may be noise
 _BLUR_S = 0.1  # smoothing before may have blurred the ends: frames that belong to neither side
-_BLUR_COST = 0.3  # of the ratio's logarithm, for every such frame
+_BLUR_COST = 0.5  # of the ratio's logarithm, for every such frame
 
 _LEAP_S = 0.1
 _LEAP_DEGREES = 25.0  # at both its ends, at 30 frames a second or more
@@ -247,9 +247,8 @@ def _exchange(swap: _Swap, motion: Motion, directions: Array, contacts: NDArray[
         if (name in touched or (name == "left_heel" and "left_ankle" in touched)) and counterpart in names:
             d = names.index(counterpart)
             contacts[here, c], contacts[here, d] = contacts[here, d].copy(), contacts[here, c].copy()
-    for start, end in ((swap.start, here.start), (here.stop, swap.end)):
-        if end > start:  # what is blurred is so a little beyond, too
-            _bridge(directions, np.ravel(swap.bones), max(start - 1, 1), min(end + 1, len(directions) - 1))
+    _bridge(directions, np.ravel(swap.bones), swap.start, here.start)
+    _bridge(directions, np.ravel(swap.bones), here.stop, swap.end)
 
 
 def _leaps(directions: Array, parts: Sequence[str], rate: float) -> Iterator[tuple[int, int, int]]:

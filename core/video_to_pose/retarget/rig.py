@@ -13,6 +13,7 @@ from .. import bones
 from ..rotation import normalize
 from ..skeleton import BODY_22, BODY_32, Skeleton
 from ..types import Motion, Rig
+from .bone_map import BoneMap
 from .frames import Places, at_rest, limbs, trunk
 
 Array = NDArray[np.floating]
@@ -68,6 +69,27 @@ for _side in ("Left", "Right"):
 
 BONE_JOINTS: dict[str, tuple[str, str | None]] = {name: (head, tail) for name, _, head, tail in _BONES}
 """Bone of our rig -> joints of `BODY_22` at its head and tail."""
+
+BONE_MAP = BoneMap(
+    single={"hips": "Hips", "head": "Head"}
+    | {
+        f"{side}_{part}": side.capitalize() + bone
+        for side in ("left", "right")
+        for part, bone in (
+            ("shoulder", "Shoulder"),
+            ("upper_arm", "Arm"),
+            ("forearm", "ForeArm"),
+            ("hand", "Hand"),
+            ("upper_leg", "UpLeg"),
+            ("lower_leg", "Leg"),
+            ("foot", "Foot"),
+            ("toe", "ToeBase"),
+        )
+    },
+    spine=("Spine", "Spine1"),
+    neck=("Neck",),
+)
+"""The map of our rig, as `bone_map.map_bones` finds it."""
 
 
 def rest_directions(skeleton: Skeleton = BODY_22) -> Array:

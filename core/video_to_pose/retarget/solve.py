@@ -333,23 +333,25 @@ def _twisted(turns: Turns, target: Target) -> Turns:
             axis = (ends[1] - ends[0]) / length
             names = target.bone_map.twist.get(part, ())
             along = [float((target.heads[target.index[name]] - ends[0]) @ axis) / length for name in names]
-            shares = _shares(len(names), along)
+            shares, in_chain = _shares(len(names), along), _carries(target, part, names)
             if limb in ("upper_arm", "upper_leg"):
                 if not names:
                     continue
                 above = turns["hips"] if limb == "upper_leg" else turns.get(f"{side}_{other}", chest[0])
                 own = 1.0
-                if _carries(target, part, names):  # the elbow or knee hangs on the last of them
+                if in_chain:  # the elbow or knee hangs on the last of them
                     own, shares = 0.0, [(n + 1) / len(names) for n in range(len(names))]
                 solved = twist.near_joint(above, turns[part], axis, np.array([own, *shares]))
-                out[part] = solved[0]
             else:
                 below = turns.get(f"{side}_{other}")
                 if below is None or target.bone(f"{side}_{other}") is None:
                     continue
                 own = 0.0 if names or limb == "lower_leg" else _ALONE
                 solved = twist.near_end(turns[part], below, axis, np.array([own, *shares]))
-                out[part] = solved[0]
+            if in_chain:
+                heads = [ends[0], *(target.heads[target.index[name]] for name in names), ends[1]]
+                solved = twist.pointing(solved, np.diff(heads, axis=0), turns[part] @ axis)
+            out[part] = solved[0]
             out |= {f"{part}.twist.{n}": turn for n, turn in enumerate(solved[1:])}
     return out
 
@@ -364,8 +366,9 @@ def _shares(count: int, along: list[float]) -> list[float]:
 
 def _carries(target: Target, part: str, names: tuple[str, ...]) -> bool:
     """Whether the next part of the limb hangs on the twist bones, as on MakeHuman's rigs, not beside them."""
-    following = {"arm": "forearm", "leg": "lower_leg"}[part.rpartition("_")[2]]
-    below = target.bone(f"{part.partition('_')[0]}_{following}")
+    side, _, limb = part.partition("_")
+    following = {"upper_arm": "forearm", "forearm": "hand", "upper_leg": "lower_leg", "lower_leg": "foot"}[limb]
+    below = target.bone(f"{side}_{following}")
     while below is not None and below >= 0:
         if target.rig.names[below] in names:
             return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rotation import axis_angle_to_matrix, matrix_to_quat
+from ..rotation import axis_angle_to_matrix, between, matrix_to_quat, normalize
 
 Array = NDArray[np.floating]
 
@@ -48,3 +48,16 @@ def near_end(turn: Array, below: Array, axis: Array, shares: Array) -> list[Arra
     relative = np.swapaxes(turn, -1, -2) @ below
     angle = twist_angle(relative, axis)
     return [turn @ axis_angle_to_matrix(axis, share * angle) for share in shares]
+
+
+def pointing(turns: list[Array], segments: Array, direction: Array) -> list[Array]:
+    """The turns of a limb's bones such that its end lies in a direction, though its bones do not lie on one line.
+
+    Args:
+        turns: n of (F, 3, 3), from rest.
+        segments: (n, 3) from each bone's head to the next at rest.
+        direction: (F, 3) unit.
+    """
+    whole = sum(turn @ segment for turn, segment in zip(turns, segments, strict=True))
+    mend = between(normalize(whole), direction)
+    return [mend @ turn for turn in turns]

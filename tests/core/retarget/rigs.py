@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests import namings
 from tests.core.retarget.motions import about, degrees_between
-from tests.motions import SHARED
 from video_to_pose.kinematics import pose_matrices
 from video_to_pose.retarget import map_bones
 from video_to_pose.retarget.target import read_target
@@ -78,35 +76,9 @@ def a_pose() -> Bones:
 
 def mixamo() -> Bones:
     """The CC0 body's rig with Mixamo's names; skips where it is not at hand."""
-    folder = SHARED / "human"
-    if not folder.is_dir():
+    if not namings.has_mpfb():
         pytest.skip("the CC0 body's files are not here")
-    vertices: list[list[float]] = []
-    cubes: dict[str, set[int]] = {}
-    group = ""
-    for line in (folder / "base.obj").read_text(encoding="utf-8").splitlines():
-        word, *rest = line.split() or [""]
-        if word == "v":
-            vertices.append([float(value) for value in rest[:3]])
-        elif word == "g":
-            group = rest[0]
-        elif word == "f" and group.startswith("joint-"):
-            cubes.setdefault(group, set()).update(int(item.split("/")[0]) - 1 for item in rest)
-    points = np.array(vertices)[:, [0, 2, 1]] * [0.1, -0.1, 0.1]
-    points[:, 2] -= points[sorted(cubes["joint-ground"]), 2].mean()
-    entries = json.loads((folder / "rig.mixamo.json").read_text(encoding="utf-8"))["bones"]
-
-    def place(end: dict) -> Array:
-        chosen = sorted(cubes[end["cube_name"]]) if end["strategy"] == "CUBE" else end["vertex_indices"]
-        return points[chosen].mean(axis=0)
-
-    def depth(name: str) -> int:
-        return 1 + depth(entries[name]["parent"]) if entries[name]["parent"] else 0
-
-    return {
-        name: (entries[name]["parent"] or None, place(entries[name]["head"]), place(entries[name]["tail"]))
-        for name in sorted(entries, key=depth)
-    }
+    return namings.mpfb("mixamo")
 
 
 def sized(bones: Bones, size: float) -> Bones:

@@ -10,7 +10,7 @@ from tests.motions import LENGTHS, SHARED, captured, dance, standing
 from video_to_pose import bones, retarget
 from video_to_pose.errors import InputError
 from video_to_pose.kinematics import bone_tails, pose_matrices
-from video_to_pose.retarget.rig import BONE_JOINTS
+from video_to_pose.retarget.rig import BONE_JOINTS, BONE_MAP
 from video_to_pose.rotation import axis_angle_to_matrix, frame_from_axes, normalize
 from video_to_pose.settings import RetargetSettings
 from video_to_pose.skeleton import BODY_22
@@ -63,6 +63,11 @@ def test_our_own_rig_has_the_persons_bone_lengths_and_stands_on_the_floor():
             assert rig.lengths[b] == pytest.approx(LENGTHS[BODY_22.index(tail) - 1], rel=1e-5)
     ankles = [rig.rest[rig.names.index(f"{side}Foot"), 2, 3] for side in ("Left", "Right")]
     assert ankles[0] == pytest.approx(ankles[1]) and 0.05 < ankles[0] < 0.1
+
+
+def test_our_own_rigs_map_is_what_is_found():
+    found = retarget.map_bones(retarget.rig_from_motion(dance(2)))
+    assert (dict(found.single), found.spine, found.neck) == (dict(BONE_MAP.single), BONE_MAP.spine, BONE_MAP.neck)
 
 
 def test_a_person_at_rest_leaves_the_rig_at_rest():
