@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How truly, how steadily and how fast motion comes onto rigs of others.
 
-python -m benchmarks.retarget    (any Python with the project's base packages)
-python -m benchmarks.retarget --blender              (a Python with bpy: also the time to bake in Blender)
+python -m benchmarks.retarget                      (any Python with the project's base packages and pytest)
+python -m benchmarks.retarget --blender TAKE       (a Python with bpy: the time to bake a Take, repeated, in Blender)
 
-Captured motion serves as a perfect Take: the CC0 body in SHARED/human performs clips of SHARED/data/mocap, whose joints,
-knuckles and heels are exact. Rigs are the naming tables of the tests in T- and A-pose, with random rolls, and the CC0
-body's own rigs.
+Captured motion serves as a perfect Take: the CC0 body performs clips of the free motion beside the project, so joints,
+knuckles and heels are exact. Rigs are the naming tables of the tests in T- and A-pose, with random rolls, and
+the CC0 body's own rigs.
 """
 
 from __future__ import annotations
@@ -26,12 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "core")]
 
 from tests import namings  # noqa: E402
-from tests.core.retarget.rigs import feet_of, knees_of, rig_of, sized  # noqa: E402
-from tests.motions import SHARED, captured  # noqa: E402
-from video_to_pose import retarget  # noqa: E402
-from video_to_pose.evaluation.feet import foot_slide, penetration  # noqa: E402
-from video_to_pose.settings import RetargetSettings  # noqa: E402
-from video_to_pose.skeleton import BODY_32  # noqa: E402
 
 POSES = {"T": 0.0, "A": 45.0}
 SIZES = (0.6, 0.8, 1.0, 1.3, 1.6)
@@ -44,17 +38,18 @@ def main() -> None:
     )
     parser.add_argument("--rolls", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=6.0)
-    parser.add_argument(
-        "--blender", action="store_true", help="time solving and baking in this Python's bpy, nothing else"
-    )
+    parser.add_argument("--blender", type=Path, metavar="TAKE", help="only time this Take into this Python's bpy")
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"numpy {np.__version__}")  # fmt: skip
     if options.blender:
-        bake(1800)
+        bake(options.blender, 1800)
         os._exit(0)  # Blender 4.2 as a module may crash while it shuts down
-    if not (SHARED / "human").is_dir():
-        raise SystemExit(f"error: {SHARED} has no captured motion and no body.")
+    if not namings.has_mpfb():
+        raise SystemExit("error: There is no captured motion and no body beside the project.")
+    from tests.motions import captured
+    from video_to_pose.skeleton import BODY_32
+
     motions = {name: captured(name, options.seconds, BODY_32) for name in options.clips}
     directions(motions, options.rolls)
     feet(motions)
@@ -63,6 +58,10 @@ def main() -> None:
 
 def directions(motions: dict, rolls: int) -> None:
     """Direction error of limbs and orientation error of hands and feet over rigs, rest poses and rolls."""
+    from tests.core.retarget.rigs import rig_of
+    from video_to_pose import retarget
+    from video_to_pose.settings import RetargetSettings
+
     rigs = {
         f"{name} {pose}": namings.body(naming, down)
         for name, naming in namings.NAMINGS.items()
@@ -89,6 +88,11 @@ def directions(motions: dict, rolls: int) -> None:
 
 def feet(motions: dict) -> None:
     """Slide and penetration of planted feet, and what planting does to knees, on rigs of several sizes."""
+    from tests.core.retarget.rigs import feet_of, knees_of, rig_of, sized
+    from video_to_pose import retarget
+    from video_to_pose.evaluation.feet import foot_slide, penetration
+    from video_to_pose.settings import RetargetSettings
+
     print("\nfeet in contact  | slide cm/s alone, planted | deepest cm | knee: most added in a frame, degrees")
     bones = namings.body(namings.NAMINGS["unreal 5"], POSES["A"])
     for size in SIZES:
@@ -107,9 +111,8 @@ def feet(motions: dict) -> None:
               f"{table[:, 1].max():.2f}) | {table[:, 2].max():.3f} | {table[:, 3].max():.1f}")  # fmt: skip
 
 
-def long_motion(motions: dict, frames: int):
-    """A motion of that many frames: a clip there and back, again and again."""
-    motion = max(motions.values(), key=lambda m: m.frame_count)
+def repeated(motion, frames: int):
+    """A motion of that many frames: there and back, again and again."""
     there = np.arange(motion.frame_count)
     index = np.resize(np.concatenate([there, there[::-1]]), frames)
     return replace(
@@ -124,7 +127,11 @@ def long_motion(motions: dict, frames: int):
 
 def speed(motions: dict) -> None:
     """Seconds to solve a minute of video; the best of three."""
-    motion = long_motion(motions, 1800)
+    from tests.core.retarget.rigs import rig_of
+    from video_to_pose import retarget
+    from video_to_pose.settings import RetargetSettings
+
+    motion = repeated(max(motions.values(), key=lambda m: m.frame_count), 1800)
     rig = rig_of(namings.body(namings.NAMINGS["unreal 5"], POSES["A"]))
     bone_map = retarget.map_bones(rig)
     for label, settings in (
@@ -140,8 +147,8 @@ def speed(motions: dict) -> None:
     print(f"reducing its keys to 1 degree and 0.5 cm: {seconds:.3f} s, {100 * share:.0f} % of the keys stay")
 
 
-def bake(frames: int) -> None:
-    """Seconds from a Take to an action in Blender, on a rig of about 60 bones; the best of three."""
+def bake(take_file: Path, frames: int) -> None:
+    """Seconds from a Take to a checked action in Blender, on a rig of about 60 bones; the best of three."""
     import bpy
 
     import build_addon
@@ -150,28 +157,42 @@ def bake(frames: int) -> None:
         build_addon.stage(Path(folder) / "video_to_pose_extension")
         sys.path.insert(0, folder)
         from video_to_pose_extension import rigs
-        from video_to_pose_extension.core.video_to_pose.types import Motion, Rig, Take
+        from video_to_pose_extension.core.video_to_pose.formats import take as takes
 
-        source = long_motion({"": captured("test/14_12", 10.0)}, frames)
-        bones = rig_of(namings.body(namings.NAMINGS["unreal 5"], POSES["A"]))
-        with rigs._new_armature(
-            bpy.context, Rig(bones.names, bones.parents, bones.rest, bones.lengths), "Hero"
-        ) as armature:
-            pass
-        from video_to_pose_extension.core.video_to_pose.skeleton import BODY_22 as BODY
-
-        motion = Motion(BODY, source.timestamps, source.directions, source.lengths, source.root, source.confidence,
-                        source.contact_names, source.contacts)  # fmt: skip
-        take = Take.__new__(Take)  # only the motion is looked at
-        object.__setattr__(take, "motion", motion)
+        loaded = takes.load(take_file)
+        motion = repeated(loaded.motion, frames)
+        track = replace(
+            loaded.track,
+            timestamps=motion.timestamps,
+            positions=np.resize(loaded.track.positions, (frames, *loaded.track.positions.shape[1:])),
+            scores=np.zeros((frames, len(loaded.track.names))),
+        )
+        take = replace(loaded, motion=motion, track=track)
+        armature = _armature(bpy, namings.body(namings.NAMINGS["unreal 5"], POSES["A"]))
         results = []
 
         def work() -> None:
             results.append(rigs.apply_take(bpy.context, take, armature, rigs.ApplySettings("Bench", True, 1)))
 
         seconds = min(_timed(work) for _ in range(3))
-        print(f"Blender {bpy.app.version_string}: solving, baking and checking {frames} frames on {len(bones.names)} bones "
-              f"({results[-1].bones} keyed): {seconds:.3f} s")  # fmt: skip
+        bones = f"{len(armature.data.bones)} bones ({results[-1].bones} keyed)"
+        print(
+            f"Blender {bpy.app.version_string}: solving, baking and checking {frames} frames, {bones}: {seconds:.3f} s"
+        )
+
+
+def _armature(bpy, bones):
+    data = bpy.data.armatures.new("Hero")
+    armature = bpy.data.objects.new("Hero", data)
+    bpy.context.scene.collection.objects.link(armature)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name, (parent, head, tail) in bones.items():
+        bone = data.edit_bones.new(name)
+        bone.head, bone.tail = head, tail
+        bone.parent = data.edit_bones[parent] if parent else None
+    bpy.ops.object.mode_set(mode="OBJECT")
+    return armature
 
 
 def _timed(work) -> float:
