@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import bpy
-from bpy.props import BoolProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from . import bone_maps, engine, preferences, properties, rigs, session
+from . import bone_maps, engine, exports, preferences, properties, rigs, session
 from .core.video_to_pose.errors import InputError, VideoToPoseError
+from .core.video_to_pose.formats import bvh
 from .core.video_to_pose.formats import take as take_file
 
 
@@ -147,6 +148,72 @@ def _solvable(context: bpy.types.Context) -> bpy.types.Object | None:
     return None
 
 
+class ExportOperator(bpy.types.Operator):
+    """Write the armature and its motion for another program, with settings that keep it exact"""
+
+    bl_idname = "video_to_pose.export"
+    bl_label = "Export"
+
+    filepath: StringProperty(name="File", description="The file to write", subtype="FILE_PATH")
+    check_existing: BoolProperty(default=True, options={"HIDDEN"})
+    target: EnumProperty(
+        name="For",
+        description="The program that the file is for",
+        items=[
+            *((f"fbx {name}", f"FBX, {name}", profile.label) for name, profile in exports.FBX_PROFILES.items()),
+            *((f"bvh {name}", f"BVH, {name}", profile.label) for name, profile in bvh.BVH_PROFILES.items()),
+            ("glb", "glTF", "Binary glTF: Godot, three.js, Unity, web"),
+        ],
+    )
+    rest_first: BoolProperty(name="Rest Pose First", description="Begin with a frame that shows the rest pose")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if _solvable(context) is None:
+            cls.poll_message_set("Select an armature whose action came from a take")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        armature = _solvable(context)
+        if armature is not None and not self.filepath:
+            self.filepath = f"{armature.animation_data.action.name}.{self.target[:3]}"
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def check(self, context: bpy.types.Context) -> bool:
+        """The file dialog keeps the name's ending in step with what is written."""
+        wanted = str(Path(self.filepath).with_suffix(f".{self.target[:3]}"))
+        changed, self.filepath = wanted != self.filepath, wanted
+        return changed
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        armature = _solvable(context)
+        if armature is None:
+            return {"CANCELLED"}
+        path = Path(bpy.path.abspath(self.filepath)).with_suffix(f".{self.target[:3]}")
+        kind, _, name = self.target.partition(" ")
+        reference = "rest" if self.rest_first else None
+        try:
+            if kind == "bvh":
+                again = rigs.solved(armature)
+                bvh.write(
+                    again.animation,
+                    path,
+                    profile=bvh.BVH_PROFILES[name],
+                    bone_map=again.bone_map,
+                    reference_frame=reference,
+                )
+            elif kind == "fbx":
+                exports.write_fbx(context, armature, path, exports.FBX_PROFILES[name], reference)
+            else:
+                exports.write_glb(context, armature, path, reference_frame=reference)
+        except VideoToPoseError as error:
+            return _failed(self, error)
+        self.report({"INFO"}, f"Wrote {path}")
+        return {"FINISHED"}
+
+
 class DetectBonesOperator(bpy.types.Operator):
     """Find out which bone plays which part, and show it to be corrected"""
 
@@ -261,6 +328,7 @@ _CLASSES = (
     CancelOperator,
     ApplyTakeOperator,
     SolveAgainOperator,
+    ExportOperator,
     DetectBonesOperator,
     ForgetBonesOperator,
     SaveBonesOperator,

@@ -100,6 +100,7 @@ class CharacterPanel(bpy.types.Panel):
         if fields.key_error > 0:
             column.prop(fields, "key_distance")
         layout.operator("video_to_pose.solve_again", icon="FILE_REFRESH")
+        layout.operator("video_to_pose.export", text="Export…", icon="EXPORT").filepath = ""
         layout.operator("video_to_pose.apply_take", text="Apply a Take…", icon="FILE_FOLDER").filepath = ""
 
 

@@ -123,6 +123,42 @@ def solve_again(context: bpy.types.Context, armature: bpy.types.Object, settings
         InputError: the action is not ours, or its Take is gone. Nothing has changed then.
     """
     check_armature(armature)
+    again = solved(armature, settings)
+    wanted = ApplySettings(again.action.name, retarget=settings, take=again.take)
+    return _bake(context, armature, again.action, again.motion, again.animation, again.bone_map, again.frames, wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The Take of an armature's action, laid on it anew.
+
+    Attributes:
+        action: of the armature.
+        take: file of the Take.
+        motion: the Take's, with the contacts that the action's markers say.
+        bone_map: of the armature.
+        animation: the keys.
+        frames: (F,) scene frames of the keys.
+    """
+
+    action: bpy.types.Action
+    take: Path
+    motion: Motion
+    bone_map: retarget.BoneMap
+    animation: RigAnimation
+    frames: NDArray[np.float64]
+
+
+def solved(armature: bpy.types.Object, settings: RetargetSettings | None = None) -> Solved:
+    """Solve the Take of an armature's action; nothing is changed.
+
+    Args:
+        armature: whose action came from `apply_take`.
+        settings: how; None as it was.
+
+    Raises:
+        InputError: the action is not ours, or its Take is gone.
+    """
     action = armature.animation_data.action if armature.animation_data is not None else None
     if action is None or STORED not in action:
         raise InputError(
@@ -135,6 +171,9 @@ def solve_again(context: bpy.types.Context, armature: bpy.types.Object, settings
         raise InputError(
             f"The action {action.name} does not know its Take.", "Put the Take on the armature again.", "take-missing"
         )
+    if settings is None:
+        parts = tuple((part, preset) for part, preset in stored["retarget"].pop("smoothing_of_parts"))
+        settings = RetargetSettings(**stored["retarget"], smoothing_of_parts=parts)
     take = take_file.load(stored["take"])
     frames = key_frames(take.motion.timestamps, stored["rate"], stored["frame_start"])
     motion = contacts.with_markers(action, take.motion, frames)
@@ -142,8 +181,7 @@ def solve_again(context: bpy.types.Context, armature: bpy.types.Object, settings
     bone_map = bone_maps.of(armature, rig)
     known = "stand" if contacts.same(motion, take.motion) else "said"
     animation = retarget.solve(motion, rig, bone_map, settings, known)
-    again = ApplySettings(action.name, retarget=settings, take=Path(stored["take"]))
-    return _bake(context, armature, action, motion, animation, bone_map, frames, again, made=False)
+    return Solved(action, Path(stored["take"]), motion, bone_map, animation, frames)
 
 
 def _bake(
@@ -155,7 +193,7 @@ def _bake(
     bone_map: retarget.BoneMap,
     frames: NDArray[np.float64],
     settings: ApplySettings,
-    made: bool,
+    made: bool = False,
 ) -> Result:
     wanted = settings.retarget
     kept = None

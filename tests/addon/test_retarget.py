@@ -156,6 +156,27 @@ answer([clean, lay().check.warnings])
     assert clean == [] and len(warned) == 1 and "do not follow their keys" in warned[0]
 
 
+def test_the_panels_export_writes_for_each_program(blender, save_take, tmp_path):
+    sizes, frames = blender.run(
+        SETUP
+        + """
+addon.register()
+lay()
+sizes = {}
+for target in ("fbx unreal", "fbx plain", "bvh plain", "bvh motionbuilder", "glb"):
+    out = Path(sys.argv[2]) / (target.replace(" ", "_") + "." + target[:3])
+    bpy.ops.video_to_pose.export("EXEC_DEFAULT", filepath=str(out), target=target)
+    sizes[target] = out.stat().st_size
+from video_to_pose_extension.core.video_to_pose.formats import bvh as reader
+clip = reader.read(Path(sys.argv[2]) / "bvh_motionbuilder.bvh")
+answer([sizes, len(clip.values)])
+""",
+        save_take(frames=6),
+        tmp_path,
+    )
+    assert min(sizes.values()) > 500 and frames == 7
+
+
 RIGIFY = """
 import addon_utils
 addon_utils.enable("rigify", default_set=True)
