@@ -246,6 +246,11 @@ def _gla_gcn_stage(net: gla_gcn.GLAGCN, stage: int) -> gla_gcn.GLAGCN:
     return net
 
 
+def _frames(receptive_field: int) -> dict[str, int]:
+    tcn.levels_of(receptive_field)  # refuses what is no power of three
+    return {"receptive_field": receptive_field}
+
+
 def _levels(receptive_field: int) -> dict[str, int]:
     return {"levels": tcn.levels_of(receptive_field)}
 
@@ -286,7 +291,7 @@ CATALOGUE: dict[str, Entry] = {
             (27, 81, 243),
             _CONVENTION,
             _plain(tcn.loss),
-            lambda frames: {"receptive_field": frames},
+            _frames,
             scores="option",
         ),
         Entry(
@@ -328,7 +333,7 @@ CATALOGUE: dict[str, Entry] = {
             # Adam; batches of 1024 original and as many augmented samples. The rest is VideoPose3D's.
             replace(_CONVENTION, optimiser="adam", length_spread=0.6),
             _anatomy3d_loss,
-            lambda frames: {"receptive_field": frames},
+            _frames,
             scores="yes",
             frames=_anatomy3d_frames,
             chunk=_anatomy3d_chunk,
@@ -383,7 +388,7 @@ CATALOGUE: dict[str, Entry] = {
                 schedule="cosine",
             ),
             lambda net, batch, recipe, stage: gla_gcn.loss(net, batch["keypoints"], batch["joints"], stage),
-            lambda frames: {"receptive_field": frames},
+            _frames,
             enter=_gla_gcn_stage,
             chunk=lambda settings: max(1, gla_gcn.FRAMES_AT_ONCE // settings.receptive_field),
             variants={

@@ -57,7 +57,7 @@ SMALL = {
 }
 """Settings that make each network of the catalogue small."""
 
-FRAMES = {"fc": 1, "tcn": 27, "seq2seq": 5, "srnet": 27, "anatomy3d": 9, "rie": 27, "gla_gcn": 27}
+FRAMES = {"fc": 1, "tcn": 27, "seq2seq": 5, "srnet": 27, "anatomy3d": 9, "rie": 27, "gla_gcn": 9}
 """A receptive field for each."""
 
 
