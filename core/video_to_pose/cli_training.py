@@ -71,6 +71,8 @@ def add_commands(command: Callable[[str, Callable[[Options], None], str], argpar
     group.add_argument("--compile", action="store_true", help="let torch compile the step")
     group.add_argument("--train-device", default="auto", help="auto, cpu or cuda; several: start with torchrun")
     group.add_argument("--test-mocap", metavar="DIR", help="free motion to measure on after each epoch")
+    group.add_argument("--test-data-3d", metavar="NPZ", help="where it is not in --data-3d")
+    group.add_argument("--test-data-2d", metavar="NPZ", help="likewise")
     group = sub.add_argument_group("product's lifter")
     group.add_argument("--channels", type=int, default=512)
     group.add_argument("--pairs", metavar="DIR", help="rendered clips; half of every batch is drawn from them")
@@ -166,9 +168,9 @@ def _network_rows(names: Sequence[str], costs: bool) -> list[dict[str, Any]]:
     from .nets import catalogue
     from .skeleton import H36M_17
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in [catalogue.find(name) for name in names] or catalogue.CATALOGUE.values():
-        facts = {"id": entry.id, "paper": entry.paper, "scores": entry.scores, "causal": entry.causal}
+        facts: dict[str, Any] = {"id": entry.id, "paper": entry.paper, "scores": entry.scores, "causal": entry.causal}
         if not costs:
             sizes = {
                 frames: catalogue.parameters(entry, entry.settings_for(frames), H36M_17)
@@ -230,7 +232,7 @@ def _train(options: Options) -> None:
     recipe = replace(recipe if rate is None else recipe.at_rate(rate), **recipe_changes)
     recipe = recipe if options.batch is None else replace(recipe, batch=options.batch)
     sequences = load_sequences(options, "train")
-    test = load_sequences(options, "test") if options.test_mocap or options.benchmark else []
+    test = _validation_sequences(options)
     cli._make_folder(out)
     run = trainer.Run(
         out,
@@ -309,12 +311,26 @@ def _train_lifter(options: Options) -> None:
 # --- sequences ----------------------------------------------------------------------------------------------------
 
 
+def _validation_sequences(options: Options) -> list[Sequence2D3D]:
+    """What a training is measured on: the data set's test subjects, or a second folder of free motion."""
+    given = {
+        "mocap": options.test_mocap,
+        "data_3d": options.test_data_3d or options.data_3d,
+        "data_2d": options.test_data_2d or options.data_2d,
+        "subjects": None,
+    }
+    in_one_file = options.benchmark in ("h36m", "humaneva15")
+    if not (options.test_mocap or options.test_data_3d or in_one_file):
+        return []
+    return load_sequences(argparse.Namespace(**{**vars(options), **given}), "test")
+
+
 def load_sequences(options: Options, part: str) -> list[Sequence2D3D]:
     """What the options name.
 
     Args:
         options: of `_add_data_options`.
-        part: "train" or "test": which subjects a data set's convention means, and which folder of free motion.
+        part: "train" or "test": which subjects a data set's convention means where none are named.
     """
     from .data import virtual
     from .skeleton import SKELETONS
@@ -332,20 +348,26 @@ def load_sequences(options: Options, part: str) -> list[Sequence2D3D]:
         raise InputError(
             f"There is no skeleton {options.skeleton!r}.", f"Choose one of: {', '.join(SKELETONS)}.", "skeleton-unknown"
         )
-    folder = getattr(options, "test_mocap", None) if part == "test" else None
     with _ClipBar(options) as bar:
         sequences = virtual.virtual_sequences(
-            Path(folder or options.mocap),
+            Path(options.mocap),
             Path(options.human),
             skeleton=SKELETONS[options.skeleton],
             cameras=virtual.VirtualCameras(count=options.views),
             rate=options.rate,
-            subjects=_names(options.subjects) if not folder else None,
+            subjects=_names(options.subjects),
             progress=bar,
         )
     wanted = _names(options.actions)
     if wanted is not None:
+        have = {sequence.action_group for sequence in sequences}
         sequences = [sequence for sequence in sequences if sequence.action_group in wanted]
+        if not sequences:
+            raise InputError(
+                f"{options.mocap} holds no action {', '.join(wanted)}.",
+                f"It holds {', '.join(sorted(have))}.",
+                "benchmark-action-unknown",
+            )
     if options.keypoints == "detected":
         sequences = [virtual.detected(sequence) for sequence in sequences]
     return sequences
@@ -357,9 +379,7 @@ def _benchmark_sequences(options: Options, part: str) -> list[Sequence2D3D]:
     _want(options, "data_3d", *(["data_2d"] if options.benchmark != "3dhp" else []))
     benchmark = benchmarks.BENCHMARKS[options.benchmark]
     convention = benchmark.train if part == "train" else benchmark.test
-    evaluates = not hasattr(options, "test_mocap")
-    given = _names(options.subjects) if part == "train" or evaluates else None
-    chosen: dict[str, Any] = {"subjects": given or convention, "actions": _names(options.actions)}
+    chosen: dict[str, Any] = {"subjects": _names(options.subjects) or convention, "actions": _names(options.actions)}
     if options.benchmark == "3dhp":
         return benchmarks.load_3dhp(options.data_3d, options.data_2d, **chosen)
     load = {"h36m": benchmarks.load_human36m, "humaneva15": benchmarks.load_humaneva}[options.benchmark]
@@ -386,7 +406,8 @@ class _ClipBar:
     """A bar over clips while they are read, on a terminal."""
 
     def __init__(self, options: Options) -> None:
-        self.shown, self.bar = sys.stderr.isatty() and not options.quiet and not options.json, None
+        self.shown = sys.stderr.isatty() and not options.quiet and not options.json
+        self.bar: Any = None
 
     def __enter__(self) -> _ClipBar:
         return self
@@ -396,9 +417,9 @@ class _ClipBar:
             return
         from tqdm import tqdm
 
-        bar: Any = self.bar or tqdm(total=total, desc="clips", leave=False)
-        self.bar = bar
-        bar.update(done - bar.n)
+        if self.bar is None:
+            self.bar = tqdm(total=total, desc="clips", leave=False)
+        self.bar.update(done - self.bar.n)
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
