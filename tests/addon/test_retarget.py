@@ -206,3 +206,50 @@ answer(out)
     assert warnings == [] and max(worst for _, worst in errors.values()) < 12
     by_ik = np.array(got["ik"][2])
     assert np.linalg.norm(np.array(by_fk) - by_ik, axis=-1).max() < 0.03
+
+
+def test_a_library_override_with_shape_keys_and_drivers_moves_and_keeps_them(blender, save_take, tmp_path):
+    got = blender.run(
+        SETUP
+        + """
+library = Path(sys.argv[2]) / "character é.blend"
+mesh = bpy.data.meshes.new("Skin")
+mesh.from_pydata([(0, 0, 1), (0, 0, 1.2), (0.1, 0, 1.1)], [], [(0, 1, 2)])
+skin = bpy.data.objects.new("Skin", mesh)
+skin.parent = armature
+skin.modifiers.new("Rig", "ARMATURE").object = armature
+skin.vertex_groups.new(name="Head").add([0, 1, 2], 1.0, "REPLACE")
+skin.shape_key_add(name="Basis")
+smile = skin.shape_key_add(name="Smile")
+driver = smile.driver_add("value").driver
+driver.expression = "0.25"
+whole = bpy.data.collections.new("Hero")
+for ob in (armature, skin):
+    whole.objects.link(ob)
+armature.animation_data_clear()
+bpy.data.libraries.write(str(library), {whole})
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene = bpy.context.scene
+with bpy.data.libraries.load(str(library), link=True) as (there, here):
+    here.collections = ["Hero"]
+linked = here.collections[0]
+scene.collection.children.link(linked)
+name = next(ob.name for ob in linked.objects if ob.type == "ARMATURE")
+try:
+    rigs.apply_take(bpy.context, take, linked.objects[name], rigs.ApplySettings())
+except errors.InputError as error:
+    refused = error.code
+made = linked.override_hierarchy_create(scene, bpy.context.view_layer)
+armature = next(ob for ob in scene.objects if ob.type == "ARMATURE" and ob.override_library)
+skin = next(ob for ob in scene.objects if ob.type == "MESH" and ob.override_library)
+result = rigs.apply_take(bpy.context, take, armature, rigs.ApplySettings("over", True, 1))
+keys = skin.data.shape_keys
+answer([refused, result.bones, result.check.warnings, [key.name for key in keys.key_blocks],
+        keys.animation_data.drivers[0].driver.expression, bool(armature.library or armature.data.library)])
+""",
+        save_take(frames=6),
+        tmp_path,
+    )
+    refused, bones, warnings, keys, expression, from_library = got
+    assert refused == "rig-linked" and bones > 15 and warnings == []
+    assert keys == ["Basis", "Smile"] and expression == "0.25" and from_library
