@@ -268,3 +268,22 @@ MEDIAPIPE_33: tuple[str, ...] = (
     "right_foot_index",
 )
 """Landmarks of MediaPipe's Pose Landmarker, in its order and with its names."""
+
+_SIDES_OF_OPENPOSE = ("right", "left")  # it counts the right side first
+
+COCO_18: tuple[str, ...] = (
+    "nose",
+    "neck",
+    *(f"{side}_{part}" for side in _SIDES_OF_OPENPOSE for part in ("shoulder", "elbow", "wrist")),
+    *(f"{side}_{part}" for side in _SIDES_OF_OPENPOSE for part in ("hip", "knee", "ankle")),
+    *(f"{side}_{part}" for part in ("eye", "ear") for side in _SIDES_OF_OPENPOSE),
+)
+"""OpenPose's COCO model: COCO's 17 and the neck, in OpenPose's order. (Its 19th part is the background.)"""
+
+BODY_25: tuple[str, ...] = (
+    *COCO_18[:8],
+    "mid_hip",
+    *COCO_18[8:],
+    *(f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")),
+)
+"""OpenPose's BODY_25 model, in its order."""
