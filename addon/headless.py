@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--blend", type=Path, metavar="OUT", help="write the scene as .blend")
     parser.add_argument("--save-take", type=Path, metavar="OUT", help="keep the take (.npz) of the video")
     parser.add_argument("--engine-python", default="", metavar="PATH", help="Python with video-to-pose installed")
+    parser.add_argument("--camera", action="store_true", help="add the camera that filmed, with the video behind")
     parser.add_argument(
         "--bone-map", type=Path, metavar="JSON", help="which bone plays which part, as saved in Blender"
     )
@@ -196,6 +197,8 @@ def _run(package: ModuleType, options: argparse.Namespace) -> None:
         frame_start=1,
         retarget=how,
         take=options.take or options.save_take,
+        camera=options.camera,
+        video=options.video,
     )
     result = rigs.apply_take(bpy.context, take, armature, apply)
     print(f"{result.action}: {result.frames} frames on {result.armature}, {result.bones} bones keyed")

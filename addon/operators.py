@@ -26,7 +26,12 @@ def _apply_settings(
     fields: properties.VideoToPoseProperties, name: str, take: Path | None = None
 ) -> rigs.ApplySettings:
     return rigs.ApplySettings(
-        name=name, match_scene=fields.match_scene, retarget=properties.retarget_settings(fields), take=take
+        name=name,
+        match_scene=fields.match_scene,
+        retarget=properties.retarget_settings(fields),
+        take=take,
+        camera=fields.camera,
+        video=Path(bpy.path.abspath(fields.video)) if fields.video else None,
     )
 
 

@@ -70,6 +70,7 @@ class OptionsPanel(bpy.types.Panel):
         column.prop(fields, "variant")
         column.prop(fields, "smoothing_cutoff_hz")
         column.prop(fields, "match_scene")
+        column.prop(fields, "camera")
 
 
 class CharacterPanel(bpy.types.Panel):

@@ -98,6 +98,12 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         "still plays at its true speed",
         default=ApplySettings.match_scene,
     )
+    camera: BoolProperty(
+        name="Camera and Video",
+        description="Add the camera that filmed the person, with the video behind what it sees. It fits characters of "
+        "the person's own size",
+        default=ApplySettings.camera,
+    )
     root_motion: EnumProperty(
         name="Path",
         description="What becomes of the person's way through the scene",

@@ -26,6 +26,7 @@ from .core.video_to_pose.formats import take as take_file
 from .core.video_to_pose.retarget.bone_map import switches_of
 from .core.video_to_pose.settings import RetargetSettings
 from .core.video_to_pose.types import Motion, Rig, RigAnimation, Take
+from .plate import matching_camera
 from .self_check import Check, check_pose
 
 STORED = "video_to_pose"
@@ -43,6 +44,8 @@ class ApplySettings:
         frame_start: frame of the clip's first moment; None is the scene's first frame.
         retarget: how the motion is laid on the rig.
         take: file of the Take, so that it can be solved again.
+        camera: add the camera that filmed the person, with the video behind what it sees.
+        video: file of the video.
     """
 
     name: str = "Capture"
@@ -50,6 +53,8 @@ class ApplySettings:
     frame_start: int | None = None
     retarget: RetargetSettings = field(default_factory=RetargetSettings)
     take: Path | None = None
+    camera: bool = False
+    video: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,13 @@ def apply_take(
             undo.enter_context(_scene_matched(context.scene, animation, start))
         frames = key_frames(animation.timestamps, scene_rate(context.scene), start)
         action = undo.enter_context(new_action(armature, settings.name))
+        if settings.camera:
+            moved = _origin(armature, settings.retarget)
+            camera = undo.enter_context(
+                matching_camera(context, take, settings.video, f"{settings.name} camera", float(frames[0]), moved)
+            )
+            if settings.match_scene:
+                undo.enter_context(_scene_seen_by(context.scene, camera, take.camera.image_size))
         return _bake(context, armature, action, take.motion, animation, bone_map, frames, settings, made)
 
 
@@ -341,6 +353,27 @@ def _scene_matched(scene: bpy.types.Scene, animation: RigAnimation, start: int) 
         yield
     except BaseException:
         scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end = before
+        raise
+
+
+def _origin(armature: bpy.types.Object, settings: RetargetSettings) -> NDArray[np.float64]:
+    """(3,) where the Take's origin comes to lie in the scene."""
+    if settings.start == "world":
+        return np.zeros(3)
+    rig = read_rig(armature)
+    return retarget.origin_of(rig, bone_maps.of(armature, rig))
+
+
+@contextmanager
+def _scene_seen_by(scene: bpy.types.Scene, camera: bpy.types.Object, size: tuple[int, int]) -> Iterator[None]:
+    """The scene rendered by this camera in the video's size; on an error as it was."""
+    render = scene.render
+    before = scene.camera, render.resolution_x, render.resolution_y
+    try:
+        scene.camera, render.resolution_x, render.resolution_y = camera, *size
+        yield
+    except BaseException:
+        scene.camera, render.resolution_x, render.resolution_y = before
         raise
 
 

@@ -200,3 +200,18 @@ answer({"top": float(z.max()), "low": float(z.min()), "moves": float(np.ptp(head
         out,
     )
     assert 1.2 < got["top"] < 2.4 and -0.1 < got["low"] < 0.15 and got["moves"] > 0.3
+
+
+def test_the_extension_is_a_command_of_blender_too(blender, save_take, tmp_path):
+    codes = blender.run(
+        """
+addon.register()
+good = addon.run_command(["--take", sys.argv[1], "--bvh", sys.argv[2], "--feet", "never", "--camera"])
+bad = addon.run_command(["--take", sys.argv[2] + ".npz", "--bvh", sys.argv[2]])
+addon.unregister()
+answer([good, bad, Path(sys.argv[2]).stat().st_size > 500])
+""",
+        save_take(frames=3),
+        tmp_path / "out é.bvh",
+    )
+    assert codes == [0, 2, True]

@@ -11,13 +11,14 @@ from .fidelity import end_errors, limb_errors
 from .planted import planted
 from .reduction import reduce_keys
 from .rig import rig_from_motion
-from .solve import solve
+from .solve import origin_of, solve
 
 __all__ = [
     "BoneMap",
     "end_errors",
     "limb_errors",
     "map_bones",
+    "origin_of",
     "planted",
     "pose_matrices",
     "reduce_keys",

@@ -35,6 +35,7 @@ _LEAP_DEGREES = 25.0  # at both its ends, at 30 frames a second or more
 _FOOT_LEAP_DEGREES = 55.0  # feet hit the floor, and tremble in captured motion
 _LEAP_RATIO = 3.5  # of the leap to what remains of the break when it is left out
 _LEAP_CALM_DEGREES = 5.0
+_STEADY_S = 0.07
 _LEAP_PASSES = 3  # leaps hide others beside them
 
 _PART_OF = (  # words in the name of the joint a bone ends at -> part
@@ -257,10 +258,11 @@ def _leaps(directions: Array, parts: Sequence[str], rate: float) -> Iterator[tup
     allowed = np.array([_FOOT_LEAP_DEGREES if part.endswith("foot") else _LEAP_DEGREES for part in parts])
     allowed = allowed * max(1.0, 30.0 / rate) ** 2  # what is fast and real bends more between rarer frames
     found: list[tuple[float, int, int, int]] = []
+    steady = max(2, round(_STEADY_S * rate))
     for length in range(1, max(1, round(_LEAP_S * rate)) + 1):
         i = np.arange(max(0, frames - 1 - length))
         j = i + 1 + length
-        left_out = np.degrees(np.linalg.norm(_break(directions, directions, i, j), axis=-1))
+        left_out = np.degrees(np.minimum(*(_left_out(directions, i, j, pace) for pace in (1, steady))))
         past, following = np.maximum(i - 1, 0), np.minimum(j + 1, frames - 1)
         away = np.linalg.norm(directions[i + 1] - 2 * directions[i] + directions[past], axis=-1)
         back = np.linalg.norm(directions[j - 1] - 2 * directions[j] + directions[following], axis=-1)
@@ -273,6 +275,18 @@ def _leaps(directions: Array, parts: Sequence[str], rate: float) -> Iterator[tup
         if not taken[start - 1 : end + 1, bone].any():
             taken[start - 1 : end + 1, bone] = True
             yield bone, start, end
+
+
+def _left_out(directions: Array, i: NDArray[np.intp], j: NDArray[np.intp], pace: int) -> Array:
+    """(k, B) how much the motion breaks, or its course changes, from frames i to j when what is between is left out.
+
+    The course is taken over `pace` frames: one is true to what is fast, several to what trembles.
+    """
+    past, following = np.maximum(i - pace, 0), np.minimum(j + pace, len(directions) - 1)
+    before = (directions[i] - directions[past]) / pace
+    after = (directions[following] - directions[j]) / pace
+    gap = directions[j] - directions[i] - (j - i)[:, None, None] * (before + after) / 2
+    return np.maximum(np.linalg.norm(gap, axis=-1), np.linalg.norm(after - before, axis=-1) / 2)
 
 
 def _bridge(directions: Array, bones: Sequence[int] | NDArray[np.intp], start: int, end: int) -> None:

@@ -225,6 +225,11 @@ def _origin(target: Target, settings: RetargetSettings) -> Array:
     return np.array([*target.places["pelvis"][0, :2], target.rig.world[2, 3]])
 
 
+def origin_of(rig: Rig, bone_map: BoneMap) -> Array:
+    """(3,) where in the scene a clip that starts at the rig has its origin."""
+    return _origin(read_target(rig, bone_map, knuckles=False), RetargetSettings())
+
+
 def _pelvis_path(places: Places, target: Target, ease: Places, settings: RetargetSettings) -> Array:
     """(F, 3) world path of the middle between the hip joints, from the clip's origin.
 
