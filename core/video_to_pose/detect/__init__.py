@@ -32,12 +32,15 @@ class Detection:
         scores: (K,) 0 … 1.
         world_landmarks: (K, 3) the detector's own 3D guess in metres, camera axes, about the hips; kept for
             comparison, None where a detector has none.
+        appearance: (A,) what the person looks like, NaN where that is not seen (see `appearance`); None before
+            anybody looked.
     """
 
     names: tuple[str, ...]
     positions: NDArray[np.float32]
     scores: NDArray[np.float32]
     world_landmarks: NDArray[np.float32] | None = None
+    appearance: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.names)
