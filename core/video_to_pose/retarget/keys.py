@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +100,7 @@ def _bones_of(target: Target) -> dict[str, str]:
     return out
 
 
-def _carrier(body: Body):  # type: ignore[no-untyped-def]
+def _carrier(body: Body) -> tuple[Array, Callable[[Array], Array]]:
     """What carries the path with the person: its turn (F, 3, 3) from rest, and where it brings a point (3,) at rest."""
     target = body.target
     turn = axis_angle_to_matrix(_UP, body.heading) @ target.standing.T
