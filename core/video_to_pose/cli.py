@@ -195,48 +195,6 @@ def _preview(options: Options) -> None:
     _tell_result(options, take, [out])
 
 
-def _batch(options: Options) -> None:
-    from . import pipeline
-    from .files import written_whole
-
-    folder, out, settings = Path(options.folder), Path(options.output), capture_settings(options)
-    endings = [f".{ending.strip().lower().lstrip('.')}" for ending in options.formats.split(",")]
-    _check_endings([Path(f"--formats {ending}") for ending in endings], WRITTEN)
-    if not folder.is_dir():
-        raise InputError(f"The folder {folder} does not exist.", "Give a folder with videos.", "folder-missing")
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
-    pipeline.check_settings(settings)
-    if not videos:
-        raise InputError(f"There is no video in {folder}.", f"Endings read: {' '.join(VIDEO_ENDINGS)}.", "folder-empty")
-    _check_places([out / "report.json"], [])
-    _check_blender(endings, options)
-    _fetch_model(settings, options)
-    stems = [path.stem for path in videos]
-    report: list[dict[str, Any]] = []
-    for path in videos:
-        name = path.stem if stems.count(path.stem) == 1 else path.name  # a.mp4 and a.mov stay apart
-        line: dict[str, Any] = {"video": str(path), "outputs": []}
-
-        def convert(path: Path = path, name: str = name, line: dict[str, Any] = line) -> None:
-            with _Bar(options, path.name) as bar:
-                take = pipeline.capture(path, settings, bar.update)
-            for ending in endings:
-                _write(take, out / f"{name}{ending}", options)
-                line["outputs"].append(str(out / f"{name}{ending}"))
-            line.update(pipeline.describe(take))
-
-        if error := _attempt(convert, options):
-            line |= {"error": error.message, "hint": error.hint, "code": error.code}
-        report.append(line)
-        _tell(options, f"{path.name}: {line.get('error', 'done')}", line)
-        _make_folder(out / "report.json")
-        with written_whole(out / "report.json") as partial:
-            partial.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
-    failed = sum("error" in line for line in report)
-    if failed:
-        raise InputError(f"{failed} of {len(report)} videos failed.", f"See {out / 'report.json'}.", "batch-partial")
-
-
 def _weights(options: Options) -> None:
     from . import weights
 
@@ -740,7 +698,7 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import cli_training
+    from . import cli_batch, cli_training
 
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON lines on standard output")
@@ -766,13 +724,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_solve_options(sub)
     _add_rig_options(sub)
 
-    sub = command("batch", _batch, "convert every video of a folder")
-    sub.add_argument("folder")
-    sub.add_argument("-o", "--output", required=True, help="folder for the results")
-    sub.add_argument("--formats", default="bvh,npz", help="endings, with commas between (default: %(default)s)")
-    _add_detect_options(sub)
-    _add_solve_options(sub)
-    _add_rig_options(sub)
+    cli_batch.add_command(command)
 
     sub = command("detect", _detect, "find the 2D keypoints of one person")
     sub.add_argument("video")
