@@ -129,6 +129,11 @@ def _convert(options: Options) -> None:
     _check_endings(outputs, WRITTEN)
     _check_endings(previews, (".mp4",))
     _check_places([*outputs, *previews], [source])
+    if options.all_people:
+        from . import cli_people
+
+        cli_people.convert_everybody(source, settings, outputs, previews, options)
+        return
     _check_blender((out.suffix for out in outputs), options)
     video.probe(source)  # a missing or broken video is told before a model is fetched
     _fetch_model(settings, options)
@@ -432,6 +437,9 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (DetectSettings, "min_score"): "--min-score",
     (DetectSettings, "max_people"): "--max-people",
     (TrackSettings, "max_gap_s"): "--max-gap",
+    (TrackSettings, "person"): "--person",
+    (TrackSettings, "at"): "--at",
+    (TrackSettings, "mend_sides"): "--mend-sides",
     (LiftSettings, "lifter"): "--lifter",
     (LiftSettings, "model_path"): "--lifter-model",
     (LiftSettings, "device"): "--device",
@@ -525,6 +533,8 @@ class _PartSmoothing(argparse.Action):
 
 
 def _add_detect_options(parser: argparse.ArgumentParser) -> None:
+    from . import cli_people
+
     group = parser.add_argument_group("video and detection")
     group.add_argument("--start", type=float, default=VideoSettings.start_s, metavar="S", help="begin at this second")
     group.add_argument("--end", type=float, default=VideoSettings.end_s, metavar="S", help="end at this second")
@@ -543,6 +553,7 @@ def _add_detect_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-gap", type=float, default=TrackSettings.max_gap_s, metavar="S", help="longest gap that is filled"
     )
+    cli_people.add_options(group)
 
 
 def _add_solve_options(parser: argparse.ArgumentParser) -> None:
@@ -720,6 +731,9 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", action="append", required=True, help=".bvh, .npz (Take), .fbx, .blend, .glb; repeatable"
     )
     sub.add_argument("--preview", metavar="MP4", help="also write a picture-beside-skeleton video")
+    sub.add_argument(
+        "--all-people", action="store_true", help="everybody who is followed: OUT.1.bvh is the main person's, and so on"
+    )
     _add_detect_options(sub)
     _add_solve_options(sub)
     _add_rig_options(sub)

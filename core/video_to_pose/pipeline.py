@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__, detect, lift, motion, track, video, weights
+from .detect import appearance
 from .errors import InputError
-from .settings import CaptureSettings, DetectSettings, VideoSettings
+from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
 from .types import KeypointTrack, Take
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,49 @@ def capture(path: Path, settings: CaptureSettings, progress: Report | None = Non
     """
     report = progress or (lambda _: None)
     seconds: dict[str, float] = {}
+    info, lifter = _open(path, settings, report, seconds)
+    keypoints = find_keypoints(info, settings, report, seconds)
+    return _told_whence(lift_and_solve(keypoints, lifter, settings, report, seconds), info, settings, seconds)
+
+
+def capture_people(
+    path: Path, settings: CaptureSettings, progress: Report | None = None
+) -> list[tuple[track.Person, Take]]:
+    """As `capture`, for everybody in the video who moves, whom it is about first; it is watched once.
+
+    Posters and mirror images are left out, and so are people who are seen in a single frame.
+    """
+    report = progress or (lambda _: None)
+    seconds: dict[str, float] = {}
+    info, lifter = _open(path, settings, report, seconds)
+    seen = find_detections(info, settings, report, seconds)
+    people = track.find_people(seen.times, seen.detections, seen.image_size, settings.track, seen.cuts)
+    real = [person for person in people if not person.is_still and person.reflection_of is None] or people[:1]
+    takes = []
+    for person in [person for person in real if len(person.frames) > 1] or people[:1]:
+        own = dict(seconds)
+        began = time.perf_counter()
+        keypoints = track.track_of(person, seen.times, seen.image_size, settings.track)
+        own["track"] = time.perf_counter() - began
+        named = replace(settings, track=replace(settings.track, person=str(person.number), at=None))
+        takes.append((person, _told_whence(lift_and_solve(keypoints, lifter, named, report, own), info, named, own)))
+    return takes
+
+
+def _open(
+    path: Path, settings: CaptureSettings, report: Report, seconds: dict[str, float]
+) -> tuple[video.VideoInfo, lift.Lifter]:
     began = time.perf_counter()
     report(Progress("load", 0, None))
     info = video.probe(path)
     lifter = lift.load(settings.lift)
     seconds["load"] = time.perf_counter() - began
-    keypoints = find_keypoints(info, settings, report, seconds)
-    take = lift_and_solve(keypoints, lifter, settings, report, seconds)
+    return info, lifter
+
+
+def _told_whence(take: Take, info: video.VideoInfo, settings: CaptureSettings, seconds: dict[str, float]) -> Take:
+    """The Take with the video, the detector and the seconds of each stage in its provenance."""
+    path = info.path
     provenance = {
         **take.provenance,
         "video": {"name": path.name, "sha256": _sha256(path), "frame_rate": info.frame_rate, "codec": info.codec},
@@ -96,6 +137,13 @@ def check_settings(settings: CaptureSettings) -> None:
             raise InputError(
                 f"A {name} of {value:g} is not possible.", f"Give {allowed} {unit}".rstrip() + ".", "setting-range"
             )
+    person = settings.track.person
+    if person not in PERSON_CHOICES and not (person.isdecimal() and int(person) >= 1):
+        raise InputError(
+            f"There is no way to choose a person called {person!r}.",
+            f"Give a number from 1, or one of: {', '.join(PERSON_CHOICES)}.",
+            "setting-range",
+        )
     motion.intrinsics((1, 1), settings.camera)  # knows which fields of view there are
 
 
@@ -113,15 +161,51 @@ def expected_frames(info: video.VideoInfo, part: VideoSettings) -> int:
     return max(1, round(info.frame_count * min(1.0, max(0.0, share))))
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was seen in a clip.
+
+    Attributes:
+        times: (F,) seconds.
+        detections: for each frame the people in it, with what they look like.
+        cuts: first frames of new shots.
+        image_size: width, height in pixels.
+    """
+
+    times: NDArray[np.float64]
+    detections: list[list[detect.Detection]]
+    cuts: list[int]
+    image_size: tuple[int, int]
+
+
 def find_keypoints(
     info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]
 ) -> KeypointTrack:
     """Decode, detect and follow one person. Adds the stages' seconds to `seconds`."""
+    seen = find_detections(info, settings, report, seconds)
+    began = time.perf_counter()
+    people = track.find_people(seen.times, seen.detections, seen.image_size, settings.track, seen.cuts)
+    chosen = track.choose(people, seen.times, seen.image_size, settings.track)
+    if any(person.shot != chosen.shot for person in people):
+        _log.warning(
+            f"The camera cuts to another picture; of the chosen person only the shot from {chosen.first_s:.1f} to "
+            f"{chosen.last_s:.1f} s is used."
+        )
+    person = track.track_of(chosen, seen.times, seen.image_size, settings.track)
+    seconds["track"] = time.perf_counter() - began
+    return person
+
+
+def find_detections(
+    info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]
+) -> Seen:
+    """Decode and detect everybody. Adds the stages' seconds to `seconds`."""
     check_settings(settings)
     clock = time.perf_counter
     began = clock()
     times: list[float] = []
     detections: list[list[detect.Detection]] = []
+    watch = track.ShotWatcher()
     total, waited = expected_frames(info, settings.video), 0.0
     with detect.load(settings.detect) as detector:
         seconds["load"] = seconds.get("load", 0.0) + clock() - began
@@ -135,16 +219,14 @@ def find_keypoints(
                 if frame is None:
                     break
                 times.append(frame.time_s)
-                detections.append(detector(frame))
+                detections.append(appearance.look(frame.rgb, detector(frame)))
+                watch(frame.rgb)
                 report(Progress("detect", len(times), max(total, len(times))))
         finally:
             frames.close()  # type: ignore[attr-defined]
     seconds["decode"] = waited
     seconds["detect"] = clock() - began - waited
-    began = clock()
-    person = track.make_track(np.asarray(times), detections, (info.width, info.height), settings.track)
-    seconds["track"] = clock() - began
-    return person
+    return Seen(np.asarray(times), detections, watch.cuts(), (info.width, info.height))
 
 
 def lift_and_solve(

@@ -29,11 +29,25 @@ class DetectSettings:
     """How many people are followed at once; 1 is faster, but may stay with a bystander."""
 
 
+PERSON_CHOICES = ("main", "largest", "longest", "central")
+"""How a person is chosen: seen large for long, seen largest, seen longest, nearest to the middle; or by number."""
+
+
 @dataclass(frozen=True)
 class TrackSettings:
     """How keypoints become one person's track."""
 
     max_gap_s: float = 0.5
+    person: str = "main"
+    """One of `PERSON_CHOICES`, or a number: 1 is the main person."""
+    at: tuple[float, float, float] | None = None
+    """Seconds, x and y in pixels: whoever is there then, before `person`."""
+    mend_sides: bool = True
+    """Put right frames in which the detector exchanged left and right."""
+
+    def __post_init__(self) -> None:
+        if self.at is not None:  # JSON has lists
+            object.__setattr__(self, "at", tuple(self.at))
 
 
 @dataclass(frozen=True)

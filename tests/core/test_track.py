@@ -96,7 +96,7 @@ def test_a_jump_onto_a_bystander_is_rejected():
 
 def test_one_person_found_twice_is_one_person():
     frames = [[person(100 + 5 * i), person(103 + 5 * i, score=0.6)] for i in range(10)]
-    assert len(track.follow_people(even(10), frames)) == 1
+    assert len(track.find_people(even(10), frames, SIZE)) == 1
     np.testing.assert_allclose(nose_x(track.make_track(even(10), frames, SIZE)), 100 + 5 * np.arange(10))
 
 

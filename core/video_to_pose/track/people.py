@@ -1,0 +1,567 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which detections of a clip are one person.
+
+Three steps, each looking further than the one before:
+
+1. `_stretches`: detections of neighbouring frames are joined where there is no doubt who is who;
+2. `_join`: stretches are joined over crossings and short absences, all at once and at the least cost, by where people
+   were going, how large they are, what they look like and how they hold themselves; then `_mend_exchanges` asks of
+   every meeting of two people whether they came out of it exchanged;
+3. `_join_returns`: who went away and came back is known by their looks.
+
+No step joins over a cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+Array = NDArray[Any]
+
+_SEEN_SCORE = 0.3  # keypoints below it do not count towards a person's size
+_DOUBLE = 0.15  # two detections of one frame closer than this, in body sizes, are one person found twice
+_SIZE_RATIO = 2.0  # by which factor a person's size may differ from when they were seen last
+
+_NEAR = 0.25  # how far, in body sizes, a person may be from where they were seen last …
+_NEAR_PER_S = 4.5  # … and how much farther for each second since (a sprinter at 8 m/s)
+_NEAR_MOST = 1.0
+_STRETCH_GAP_S = 0.12  # a stretch may miss this long
+_DOUBT = 0.12  # by how much, in body sizes, the next best must be worse, else a stretch ends
+_PATH_S = 0.4  # of a stretch's end say where somebody is going
+_CROWDED = 0.15  # share of a person's box that others may cover before looks and path are not trusted
+
+_JOIN_S = 3.0  # by where somebody was going they are known again for so long
+_MOST_COST = 14.0  # of a joint; dearer, and somebody ends here and somebody else begins
+_STRAY = 0.08  # body sizes by which a path is unsure at once …
+_STRAY_PER_S = 0.7  # … and more with each second unseen
+_STRAYED = 4.0  # times that, and it is somebody else
+_LOOK_SPREAD = 0.05  # differences of colour of one person in other light, or from behind
+_LOOK_WEIGHT = 1.0
+_LOOK_MOST = 10.0  # cost of quite another look: light may change too
+_LOOK_UNKNOWN = 1.0
+
+_SAME_LOOK = 4.0  # mean squared difference in spreads up to which a look may be the same person's after long …
+_OTHER_LOOK = 2.0  # … if the next best differ so many times more
+_MEETING = 0.6  # body sizes between two people's centres at which they may be mistaken for each other
+_EXCHANGE = 3.0  # by which cost exchanged must be better than not
+_LEAST_RETURN_S = 0.2  # shorter tracks belong to nobody by their looks
+_MOST_RETURNS = 300  # tracks, the longest, that are compared with each other
+
+
+class Person2D(Protocol):
+    """What is needed of a detection: see `detect.Detection`."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def positions(self) -> NDArray[np.float32]: ...
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """All detections of a clip in one list, in order of frames.
+
+    Attributes:
+        found: N detections.
+        frames: (N,) the frame of each.
+        times: (N,) seconds.
+        shots: (N,) which shot it is in.
+        positions: (N, K, 2) pixels.
+        scores: (N, K).
+        centres: (N, 2) of the trunk, or of all that is seen.
+        sizes: (N,) diagonals of the boxes around keypoints.
+        looks: (N, A) appearance, NaN where not seen; A may be 0.
+        crowded: (N,) somebody else's box covers much of this one's.
+    """
+
+    found: list[Person2D]
+    frames: Array
+    times: Array
+    shots: Array
+    positions: Array
+    scores: Array
+    centres: Array
+    sizes: Array
+    looks: Array
+    crowded: Array
+
+
+Track = list[int]
+"""Indices into `Sightings`, in order of time, of one person."""
+
+
+def gather(times: Array, detections: Sequence[Sequence[Person2D]], cuts: Sequence[int]) -> Sightings:
+    """Detections without doubles, with what is asked of each of them again and again."""
+    found, frames, crowded = [], [], []
+    for frame, people in enumerate(detections):
+        people = _without_doubles(people)
+        found += people
+        frames += [frame] * len(people)
+        crowded += _crowded(people)
+    positions = np.array([person.positions for person in found], dtype=float)
+    scores = np.array([person.scores for person in found], dtype=float)
+    looks = [getattr(person, "appearance", None) for person in found]
+    length = max((len(look) for look in looks if look is not None), default=0)
+    index = np.array(frames, dtype=int)
+    return Sightings(
+        found,
+        index,
+        np.asarray(times, dtype=float)[index],
+        np.searchsorted(np.asarray(sorted(cuts), dtype=int), index, side="right"),
+        positions,
+        scores,
+        _centres(found, positions, scores),
+        np.array([body_size(person.positions, person.scores) for person in found]),
+        np.array([np.full(length, np.nan) if look is None else look for look in looks]).reshape(len(found), length),
+        np.array(crowded, dtype=bool),
+    )
+
+
+def body_size(positions: Array, scores: Array) -> float:
+    """Diagonal in pixels of the box around the keypoints that are seen (at least 1)."""
+    low, high = body_box(positions, scores)
+    return max(float(np.hypot(*(high - low))), 1.0)
+
+
+def body_box(positions: Array, scores: Array) -> tuple[Array, Array]:
+    """Upper left and lower right corner of the box around the keypoints that are seen."""
+    seen = scores >= _SEEN_SCORE
+    points = positions[seen] if seen.sum() >= 4 else positions
+    return points.min(axis=0), points.max(axis=0)
+
+
+def follow(sightings: Sightings) -> list[Track]:
+    """Every person's sightings, in the order in which they are first seen."""
+    tracks = _split_at_meetings(sightings, _stretches(sightings))
+    spread = look_spread(sightings, tracks)
+    tracks = _join(sightings, tracks, spread)
+    tracks = _mend_exchanges(sightings, tracks, spread)
+    tracks = _join_returns(sightings, tracks, spread)
+    return sorted(tracks, key=lambda track: track[0])
+
+
+# --- one frame -----------------------------------------------------------------------------------------------------
+
+
+def _apart(a: Person2D, b: Person2D) -> float:
+    """Mean distance of two people's keypoints in pixels, counting the ones seen well."""
+    weights = np.minimum(a.scores, b.scores) + 0.05
+    return float(np.average(np.linalg.norm(a.positions - b.positions, axis=-1), weights=weights))
+
+
+def _without_doubles(people: Sequence[Person2D]) -> list[Person2D]:
+    """Of detections that lie on each other, the one with the best score."""
+    kept: list[Person2D] = []
+    for person in sorted(people, key=lambda person: -float(person.scores.mean())):
+        size = body_size(person.positions, person.scores)
+        if all(_apart(person, other) > _DOUBLE * size for other in kept):
+            kept.append(person)
+    return kept
+
+
+def _crowded(people: Sequence[Person2D]) -> list[bool]:
+    boxes = [body_box(person.positions, person.scores) for person in people]
+
+    def covered(one: tuple[Array, Array], other: tuple[Array, Array]) -> float:
+        shared = np.clip(np.minimum(one[1], other[1]) - np.maximum(one[0], other[0]), 0, None)
+        return float(shared.prod() / max((one[1] - one[0]).prod(), 1.0))
+
+    return [any(covered(one, other) > _CROWDED for other in boxes if other is not one) for one in boxes]
+
+
+def _centres(found: Sequence[Person2D], positions: Array, scores: Array) -> Array:
+    if not found:
+        return np.zeros((0, 2))
+    names = found[0].names
+    trunk = [names.index(f"{s}_{p}") for s in ("left", "right") for p in ("shoulder", "hip") if f"{s}_{p}" in names]
+    if len(trunk) == 4:
+        return positions[:, trunk].mean(axis=1)
+    weights = scores + 1e-3
+    return (positions * weights[..., None]).sum(axis=1) / weights.sum(axis=1)[:, None]
+
+
+# --- step 1: stretches without doubt -------------------------------------------------------------------------------
+
+
+def _stretches(seen: Sightings) -> list[Track]:
+    """Join detections of neighbouring frames where each is by far the best for the other."""
+    done: list[Track] = []
+    running: list[Track] = []
+    starts = np.flatnonzero(np.diff(seen.frames, prepend=-1))
+    for first, last in zip(starts, [*starts[1:], len(seen.frames)], strict=True):
+        now, shot = seen.times[first], seen.shots[first]
+        still = [t for t in running if now - seen.times[t[-1]] <= max(_STRETCH_GAP_S, 2.5 * _step(seen, t))]
+        still = [track for track in still if seen.shots[track[-1]] == shot]
+        done += [track for track in running if not any(track is other for other in still)]
+        here = np.arange(first, last)
+        links = _sure_links(_step_costs(seen, still, here)) if still else []
+        taken = {j for _, j in links}
+        for i, j in links:
+            still[i].append(int(here[j]))
+        running = still + [[int(here[j])] for j in range(len(here)) if j not in taken]
+    return done + running
+
+
+def _step(seen: Sightings, track: Track) -> float:
+    """Seconds between a stretch's last two sightings."""
+    return float(seen.times[track[-1]] - seen.times[track[-2]]) if len(track) > 1 else 0.0
+
+
+def _step_costs(seen: Sightings, running: list[Track], here: Array) -> Array:
+    """(R, H) distances in body sizes from where people were going, infinite where it cannot be."""
+    last = np.array([track[-1] for track in running])
+    waited = seen.times[here[0]] - seen.times[last]
+    going = np.zeros((len(last), 2))
+    for i, track in enumerate(running):
+        if len(track) >= 3:
+            before = track[max(-6, -len(track))]
+            span = seen.times[track[-1]] - seen.times[before]
+            going[i] = (seen.centres[track[-1]] - seen.centres[before]) / span * waited[i]
+    offsets = seen.positions[here][None] - seen.positions[last][:, None]
+    weights = np.minimum(seen.scores[here][None], seen.scores[last][:, None]) + 0.05
+    weights /= weights.sum(axis=-1, keepdims=True)
+    size = np.maximum(seen.sizes[here][None], seen.sizes[last][:, None])
+    stay = (np.linalg.norm(offsets, axis=-1) * weights).sum(axis=-1) / size
+    go = (np.linalg.norm(offsets - going[:, None, None], axis=-1) * weights).sum(axis=-1) / size
+    ratio = np.abs(np.log(seen.sizes[here][None] / seen.sizes[last][:, None]))
+    reach = np.minimum(_NEAR + _NEAR_PER_S * waited, _NEAR_MOST)[:, None]
+    impossible = (np.minimum(stay, go) > reach) | (ratio > np.log(_SIZE_RATIO))
+    looks = np.abs(seen.looks[here][None] - seen.looks[last][:, None])
+    known = np.isfinite(looks)
+    look = np.where(known, looks, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+    return np.where(impossible, np.inf, np.minimum(stay, go) + 0.3 * ratio + look)
+
+
+def _sure_links(costs: Array) -> list[tuple[int, int]]:
+    links = []
+    for i, j in np.argwhere(np.isfinite(costs)):
+        row, column = np.delete(costs[i], j), np.delete(costs[:, j], i)
+        if costs[i, j] + _DOUBT <= min(row.min(initial=np.inf), column.min(initial=np.inf)):
+            links.append((int(i), int(j)))
+    return links
+
+
+# --- step 2: over crossings and short absences ---------------------------------------------------------------------
+
+
+def look_spread(seen: Sightings, tracks: Sequence[Track]) -> Array:
+    """(A,) how much each number of a look varies for one person in this clip, with what other light may add."""
+    rest = [seen.looks[track] - _median(seen.looks[track]) for track in tracks if len(track) >= 10]
+    if not rest:
+        return np.full(seen.looks.shape[1], np.hypot(0.05, _LOOK_SPREAD))
+    scatter = 1.48 * np.nan_to_num(_median(np.abs(np.concatenate(rest))), nan=0.05)
+    return np.hypot(np.maximum(scatter, 0.01), _LOOK_SPREAD)
+
+
+def _median(looks: Array) -> Array:
+    """Median over the first axis of the finite values; NaN where there is none."""
+    known = np.isfinite(looks).any(axis=0)
+    result = np.full(looks.shape[1:], np.nan)
+    if known.any():
+        result[known] = np.nanmedian(looks[:, known], axis=0)
+    return result
+
+
+def look_difference(a: Array, b: Array, spread: Array) -> float:
+    """Mean squared difference of two looks in spreads; NaN when too little is seen of both."""
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.sum() < 6:
+        return float("nan")
+    return float(np.mean(((a[known] - b[known]) / spread[known]) ** 2))
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
+    """Where and how a track ends or begins, from what is seen clearly near there."""
+
+    time: float
+    at: Array
+    speed: Array
+    unsure: float  # body sizes
+    size: float
+    look: Array
+    shape: Array
+
+
+def _end(seen: Sightings, track: Track, last: bool, within_s: float = _PATH_S) -> _End:
+    part = np.array(track[::-1] if last else track)
+    near = part[np.abs(seen.times[part] - seen.times[part[0]]) <= within_s]
+    clear = near[~seen.crowded[near]]
+    used = clear if len(clear) >= 3 else near
+    clear_looks = part[~seen.crowded[part]]
+    looks = seen.looks[clear_looks[:30] if len(clear_looks) else part[:30]]
+    time, size = float(seen.times[used[0]]), float(np.median(seen.sizes[used]))
+    at, speed, unsure = seen.centres[used[0]], np.zeros(2), 0.0
+    if len(used) >= 3 and np.ptp(seen.times[used]) > 0:
+        past = seen.times[used] - time
+        speed, at = np.polyfit(past, seen.centres[used], 1)
+    else:
+        unsure = 0.1
+    sighting = part[0]
+    shape = (seen.positions[sighting] - seen.centres[sighting]) / seen.sizes[sighting]
+    return _End(time, at, speed, unsure, size, _median(looks), shape)
+
+
+def _look_cost(a: Array, b: Array, spread: Array) -> float:
+    difference = look_difference(a, b, spread)
+    return _LOOK_UNKNOWN if np.isnan(difference) else min(_LOOK_WEIGHT * difference, _LOOK_MOST)
+
+
+def _path_cost(end: _End, begin: _End) -> float:
+    """How ill a path fits another one later; infinite where nobody can have gone so."""
+    gap = max(begin.time - end.time, 0.0)
+    size = max(end.size, begin.size)
+    coast = min(gap, 0.7)  # people do not go straight on for ever
+    ahead = np.linalg.norm(end.at + end.speed * coast - begin.at)
+    behind = np.linalg.norm(begin.at - begin.speed * coast - end.at)
+    unsure = _STRAY + _STRAY_PER_S * gap + end.unsure + begin.unsure
+    stray = (ahead + behind) / 2 / size / unsure
+    resize = abs(np.log(begin.size / end.size)) / (0.12 + 0.4 * gap)
+    if stray > _STRAYED or resize > 4.0:
+        return float("inf")
+    return 0.5 * float(stray**2 + resize**2)
+
+
+def _join_cost(end: _End, begin: _End, gap: float, spread: Array) -> float:
+    cost = _path_cost(end, begin)
+    if not np.isfinite(cost):
+        return cost
+    if gap < 0.2:  # nobody holds themselves otherwise so soon
+        cost += min(0.5 * (float(np.linalg.norm(end.shape - begin.shape, axis=-1).mean()) / (0.04 + gap)) ** 2, 6.0)
+    return cost + _look_cost(end.look, begin.look, spread)
+
+
+def _join(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
+    """Join stretches so that the costs of all joints and of all ends are least together."""
+    order = sorted(range(len(tracks)), key=lambda i: tracks[i][0])
+    begins = np.array([seen.times[tracks[i][0]] for i in order])
+    ends = [_end(seen, track, last=True) for track in tracks]
+    starts = [_end(seen, track, last=False) for track in tracks]
+    links: dict[tuple[int, int], float] = {}
+    for i, track in enumerate(tracks):
+        ended = seen.times[track[-1]]
+        for k in range(*np.searchsorted(begins, [ended, ended + _JOIN_S], side="right")):
+            j = order[k]
+            if seen.shots[track[-1]] == seen.shots[tracks[j][0]]:
+                cost = _join_cost(ends[i], starts[j], float(begins[k] - ended), spread)
+                if cost < _MOST_COST:
+                    links[i, j] = cost
+    return _chain(tracks, _cheapest(links, len(tracks)))
+
+
+def _cheapest(links: dict[tuple[int, int], float], count: int) -> dict[int, int]:
+    """Each track's next one, or none at `_MOST_COST`, at the least cost together."""
+    if not links:
+        return {}
+    rows = [i for i, _ in links] + list(range(count))
+    columns = [j for _, j in links] + [count + i for i in range(count)]
+    costs = [cost + 1.0 for cost in links.values()] + [_MOST_COST + 1.0] * count  # the solver takes 0 for no link
+    matrix = coo_array((costs, (rows, columns)), shape=(count, 2 * count)).tocsr()
+    row, column = min_weight_full_bipartite_matching(matrix)
+    return {int(i): int(j) for i, j in zip(row, column, strict=True) if j < count}
+
+
+def _chain(tracks: list[Track], following: dict[int, int]) -> list[Track]:
+    chained = []
+    for i in sorted(set(range(len(tracks))) - set(following.values())):
+        chain = list(tracks[i])
+        while i in following:
+            i = following[i]
+            chain += tracks[i]
+        chained.append(chain)
+    return chained
+
+
+# --- who is who after a meeting ------------------------------------------------------------------------------------
+
+
+def _split_at_meetings(seen: Sightings, tracks: list[Track]) -> list[Track]:
+    """Split a stretch where another one ends or begins close by: the detector may have gone over to the other."""
+    at_frame: dict[int, list[int]] = {}
+    for i, track in enumerate(tracks):
+        for sighting in track:
+            at_frame.setdefault(int(seen.frames[sighting]), []).append(i)
+    frames = [seen.frames[track] for track in tracks]
+    splits: list[set[int]] = [set() for _ in tracks]
+    final = int(seen.frames[-1]) if len(seen.frames) else 0
+    for i, track in enumerate(tracks):
+        for sighting, near_frames in ((track[0], (0, -1)), (track[-1], (0, 1))):
+            frame = int(seen.frames[sighting])
+            if (sighting == track[0] and frame == 0) or (sighting == track[-1] and frame == final):
+                continue
+            for other in {j for step in near_frames for j in at_frame.get(frame + step, []) if j != i}:
+                place = int(np.searchsorted(frames[other], frame + (sighting == track[-1])))
+                if not 0 < place < len(tracks[other]):
+                    continue
+                there = tracks[other][place]
+                apart = np.linalg.norm(seen.centres[there] - seen.centres[sighting])
+                if apart < _MEETING * max(seen.sizes[there], seen.sizes[sighting]):
+                    splits[other].add(place)
+    parts = []
+    for track, places in zip(tracks, splits, strict=True):
+        edges = [0, *sorted(places), len(track)]
+        parts += [track[a:b] for a, b in pairwise(edges)]
+    return parts
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """From when to when two tracks were close, when closest, and a sighting of each from then or before."""
+
+    begin: float
+    end: float
+    closest: float
+    one: int
+    other: int
+
+
+def _meetings(seen: Sightings, tracks: list[Track]) -> list[_Meeting]:
+    found = []
+    for i, a in enumerate(tracks):
+        for b in tracks[i + 1 :]:
+            first, last = max(seen.times[a[0]], seen.times[b[0]]), min(seen.times[a[-1]], seen.times[b[-1]])
+            if last <= first:
+                continue
+            times = np.unique(np.concatenate([seen.times[a], seen.times[b]]))
+            times = times[(times >= first) & (times <= last)]
+            places = [
+                np.stack([np.interp(times, seen.times[t], seen.centres[t, k]) for k in (0, 1)], 1) for t in (a, b)
+            ]
+            sizes = np.maximum(*(np.interp(times, seen.times[t], seen.sizes[t]) for t in (a, b)))
+            apart = np.linalg.norm(places[0] - places[1], axis=1) / sizes
+            close = np.flatnonzero(apart < _MEETING)
+            for run in np.split(close, np.flatnonzero(np.diff(times[close]) > 0.3) + 1) if len(close) else []:
+                closest = times[run[np.argmin(apart[run])]]
+                one, other = (t[int(np.searchsorted(seen.times[t], closest, side="right")) - 1] for t in (a, b))
+                found.append(_Meeting(float(times[run[0]]), float(times[run[-1]]), float(closest), one, other))
+    return sorted(found, key=lambda meeting: meeting.closest)
+
+
+def _mend_exchanges(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
+    """Where two people met, exchange what follows if paths, sizes and looks before and after fit better so."""
+    tracks = [list(track) for track in tracks]
+    owner = np.zeros(len(seen.frames), dtype=int)
+    for i, track in enumerate(tracks):
+        owner[track] = i
+    for meeting in _meetings(seen, tracks):
+        i, j = int(owner[meeting.one]), int(owner[meeting.other])
+        if i == j:
+            continue
+        before = [_window(seen, tracks[k], meeting.begin - 2.0, meeting.begin) for k in (i, j)]
+        after = [_window(seen, tracks[k], meeting.end, meeting.end + 2.0) for k in (i, j)]
+        if any(len(part) < 3 for part in before + after):
+            continue
+        ends = [_end(seen, part, last=True, within_s=0.25) for part in before]
+        begins = [_end(seen, part, last=False, within_s=0.25) for part in after]
+        kept, exchanged = (
+            sum(_meeting_cost(ends[k], begins[k if keep else 1 - k], spread) for k in (0, 1)) for keep in (True, False)
+        )
+        if exchanged + _EXCHANGE < kept:
+            heads = [[s for s in tracks[k] if seen.times[s] <= meeting.closest] for k in (i, j)]
+            tails = [[s for s in tracks[k] if seen.times[s] > meeting.closest] for k in (i, j)]
+            tracks[i], tracks[j] = heads[0] + tails[1], heads[1] + tails[0]
+            owner[tracks[i]], owner[tracks[j]] = i, j
+    return tracks
+
+
+def _window(seen: Sightings, track: Track, begin: float, end: float) -> Track:
+    """What is seen clearly of a track between two times."""
+    times = seen.times[track]
+    return [
+        s for s, inside in zip(track, (times >= begin) & (times <= end), strict=True) if inside and not seen.crowded[s]
+    ]
+
+
+def _meeting_cost(end: _End, begin: _End, spread: Array) -> float:
+    difference = look_difference(end.look, begin.look, spread)
+    look = _LOOK_UNKNOWN if np.isnan(difference) else min(difference, 2 * _LOOK_MOST)
+    return look + (min(_path_cost(end, begin), 8.0) if begin.time - end.time <= 1.5 else 0.0)
+
+
+# --- step 3: leaving and coming back -------------------------------------------------------------------------------
+
+
+def _join_returns(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
+    """Join tracks of a shot that look like one person's, however long that person was away."""
+    joined = []
+    for shot in np.unique(seen.shots):
+        here = [track for track in tracks if seen.shots[track[0]] == shot]
+        for group in alike(seen, here, spread):
+            joined.append(sorted(sighting for i in group for sighting in here[i]))
+    return joined
+
+
+def alike(seen: Sightings, tracks: Sequence[Track], spread: Array) -> list[list[int]]:
+    """Groups of tracks that are one person's by their looks, or, without looks, by where they went and came back.
+
+    Nobody is in two places at once: tracks that overlap in time are two people's. A pair that could as well be
+    another's is left apart.
+    """
+    groups = [[i] for i in range(len(tracks))]
+    long = [i for i, track in enumerate(tracks) if seen.times[track[-1]] - seen.times[track[0]] >= _LEAST_RETURN_S]
+    if len(long) > _MOST_RETURNS:
+        long = sorted(long, key=lambda i: -len(tracks[i]))[:_MOST_RETURNS]
+    looks = {i: _median(_clear_looks(seen, tracks[i])) for i in long}
+    spans = {i: (seen.times[tracks[i][0]], seen.times[tracks[i][-1]]) for i in long}
+    unlike = {
+        (i, j): _return_cost(seen, tracks[i], tracks[j], look_difference(looks[i], looks[j], spread))
+        for i in long
+        for j in long
+        if spans[i][1] < spans[j][0]
+    }
+    together = {i: {i} for i in long}
+
+    def overlap(one: set[int], other: set[int]) -> bool:
+        return any(spans[i][0] <= spans[j][1] and spans[j][0] <= spans[i][1] for i in one for j in other)
+
+    for (i, j), cost in sorted(unlike.items(), key=lambda item: item[1]):
+        if cost > _SAME_LOOK:
+            break
+        if together[i] is together[j] or overlap(together[i], together[j]):
+            continue
+        rivals = [unlike[k, j] for k in long if k not in together[i] and (k, j) in unlike and overlap({k}, together[i])]
+        rivals += [
+            unlike[i, k] for k in long if k not in together[j] and (i, k) in unlike and overlap({k}, together[j])
+        ]
+        if all(rival >= _OTHER_LOOK * cost + 0.5 for rival in rivals):
+            together[i] |= together[j]
+            for k in together[j]:
+                together[k] = together[i]
+    done: set[int] = set()
+    groups = [[i] for i in range(len(tracks)) if i not in together]
+    for i in long:
+        if i not in done:
+            groups.append(sorted(together[i]))
+            done |= together[i]
+    return groups
+
+
+def _clear_looks(seen: Sightings, track: Track) -> Array:
+    part = np.array(track)
+    clear = part[~seen.crowded[part]]
+    return seen.looks[clear if len(clear) >= 3 else part]
+
+
+def _return_cost(seen: Sightings, before: Track, after: Track, difference: float) -> float:
+    last, first = before[-1], after[0]
+    size = max(seen.sizes[last], seen.sizes[first])
+    away = float(np.linalg.norm(seen.centres[first] - seen.centres[last])) / size
+    if seen.shots[last] == seen.shots[first]:
+        if away > _NEAR_MOST + _NEAR_PER_S * (seen.times[first] - seen.times[last]):
+            return float("inf")
+    elif np.isnan(difference):
+        return float("inf")
+    if np.isnan(difference):
+        ratio = abs(float(np.log(seen.sizes[first] / seen.sizes[last])))
+        return _SAME_LOOK * away if away <= _NEAR_MOST and ratio <= np.log(_SIZE_RATIO) else float("inf")
+    return difference
