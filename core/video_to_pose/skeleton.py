@@ -287,3 +287,57 @@ BODY_25: tuple[str, ...] = (
     *(f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")),
 )
 """OpenPose's BODY_25 model, in its order."""
+
+COCO_17: tuple[str, ...] = (
+    "nose",
+    *(
+        f"{side}_{part}"
+        for part in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
+)
+"""COCO's keypoints, in its order."""
+
+HALPE_26: tuple[str, ...] = (
+    *COCO_17,
+    "head",  # top of the skull
+    "neck",
+    "hip",  # middle of the hips
+    *(f"{side}_{part}" for part in ("big_toe", "small_toe", "heel") for side in ("left", "right")),
+)
+"""Halpe's body with feet, in its order."""
+
+_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
+
+COCO_WHOLEBODY_133: tuple[str, ...] = (
+    *COCO_17,
+    *(f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")),
+    *(f"face_{i}" for i in range(68)),
+    *(
+        name
+        for side in ("left", "right")
+        for name in (f"{side}_hand_root", *(f"{side}_{finger}{i}" for finger in _FINGERS for i in (1, 2, 3, 4)))
+    ),
+)
+"""COCO-WholeBody: body, feet, face and hands, in its order; fingers count from the knuckle to the tip."""
+
+KEYPOINT_LAYOUTS: dict[str, tuple[str, ...]] = {
+    "coco17": COCO_17,
+    "coco18": COCO_18,
+    "body25": BODY_25,
+    "halpe26": HALPE_26,
+    "wholebody133": COCO_WHOLEBODY_133,
+    "mediapipe33": MEDIAPIPE_33,
+}
+
+_COMMON_PARTS = {"big_toe": "foot_index", "forefinger1": "index", "pinky_finger1": "pinky", "thumb2": "thumb"}
+
+COMMON_NAMES: dict[str, str] = {
+    f"{side}_{part}": f"{side}_{common}" for part, common in _COMMON_PARTS.items() for side in ("left", "right")
+}
+"""What layouts call otherwise -> the same place's name in `MEDIAPIPE_33`: tip of the big toe, knuckles of the hand."""
+
+
+def common_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a layout as lifters know them; a name that means nothing to them stays as it is."""
+    return tuple(COMMON_NAMES.get(name, name) for name in names)

