@@ -25,6 +25,11 @@ CHUNK_FRAMES = 2048
 FILLED_SCORE = 0.15
 """What a keypoint that was filled in between seen frames is worth to the network."""
 
+NEEDED_KEYPOINTS = tuple(
+    f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+)
+"""Without these a lifter cannot say how a person moves; all others may be lacking."""
+
 PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
@@ -128,8 +133,13 @@ class Lifter:
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def open_session(path: Path, device: str = "auto") -> Any:
+def open_session(path: Path, device: str = "auto", threads: int = 0) -> Any:
     """Open an ONNX file with ONNX Runtime.
+
+    Args:
+        path: the file.
+        device: "auto" or a name in `PROVIDERS`.
+        threads: of the processor; 0: as many as it has cores.
 
     Raises:
         InputError: the file is missing or cannot be run.
@@ -157,6 +167,7 @@ def open_session(path: Path, device: str = "auto") -> Any:
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(
             str(path), options, providers=list(dict.fromkeys([*wanted, PROVIDERS["cpu"]]))
@@ -205,19 +216,24 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
 def select_keypoints(track: KeypointTrack, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positions (F, K, 2) and scores (F, K) of the named keypoints; gaps in time are bridged linearly.
 
+    Keypoints that the track's layout has not (COCO has no feet and no knuckles) have score 0 and no place, as in the
+    part of the training in which feet, hands and faces were not seen.
+
     Raises:
-        InputError: the track has none of some keypoint.
+        InputError: the track has none of some keypoint of `NEEDED_KEYPOINTS`.
     """
-    lacking = [name for name in names if name not in track.names]
+    lacking = [name for name in names if name in NEEDED_KEYPOINTS and name not in track.names]
     if lacking:
         raise InputError(
-            f"The keypoints lack {', '.join(lacking)}, which the lifter reads.",
-            "Use a detector that gives them, such as mediapipe.",
+            f"The keypoints lack {', '.join(lacking)}, without which nothing can be lifted.",
+            "Use a detector or a file with shoulders, elbows, wrists, hips, knees and ankles of both sides.",
             "keypoints-lacking",
         )
-    index = [track.names.index(name) for name in names]
-    positions = track.positions[:, index].astype(np.float64)
-    scores = track.scores[:, index].astype(np.float64)
+    there = [k for k, name in enumerate(names) if name in track.names]
+    index = [track.names.index(names[k]) for k in there]
+    positions = np.full((track.frame_count, len(names), 2), np.nan)
+    scores = np.zeros((track.frame_count, len(names)))
+    positions[:, there], scores[:, there] = track.positions[:, index], track.scores[:, index]
     for k in range(len(names)):
         seen = np.isfinite(positions[:, k, 0])
         if seen.any() and not seen.all():

@@ -38,7 +38,7 @@ class OnnxNet:
         receptive_field: T.
         target: which of T frames is answered.
         needs_scores: whether keypoints have a third channel.
-        chunk: frames lifted at once; 0: the whole clip, since answers depend on all of it.
+        chunk: frames given to it at once; 0: the whole clip.
         length_frames: shares of the clip at which frames lie that its one set of bone lengths is made from; negative:
             the clip's first frames; empty: the network has no such lengths.
         metadata: everything the file says of itself.
@@ -63,10 +63,9 @@ class OnnxNet:
             InputError: another number of keypoints, no scores where they are needed, NaN, or no frames.
         """
         x = check_keypoints(keypoints, self.keypoints, self.needs_scores, self.path.name)
-        frames = len(x)
+        frames, after = len(x), self.receptive_field - 1 - self.target
         if not self.chunk or frames <= self.chunk:
             return self._run(x)
-        after = self.receptive_field - 1 - self.target
         pieces = []
         for start in range(0, frames, self.chunk):
             first = max(start - self.target, 0)
@@ -120,14 +119,14 @@ def check_keypoints(
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
-def load_net(path: Path, *, device: str = "auto") -> OnnxNet:
-    """Open a network's ONNX file.
+def load_net(path: Path, *, device: str = "auto", threads: int = 0) -> OnnxNet:
+    """Open a network's ONNX file; device and threads as in `open_session`.
 
     Raises:
         InputError: the file is missing, cut off, or no network of the catalogue.
         SetupError: the device asked for is not available to ONNX Runtime.
     """
-    session = open_session(path, device)
+    session = open_session(path, device, threads)
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("normalization") != NORMALIZATION:
         raise InputError(

@@ -125,8 +125,10 @@ class Entry:
         prepare: (network, keypoints (R, K, 2), joints (R, J, 3)) looks at the training set once, before training.
         after_step: (network) is called after each step of the optimiser.
         frames: (settings) -> what `loss` wants of the whole clip beside each window; None: nothing.
-        chunk: (settings) -> frames of a clip that an ONNX file lifts at once, which bounds its memory; 0: all, since an
-            answer depends on frames beyond the receptive field.
+        chunk: (settings) -> frames of a clip that are given to an ONNX file at once, which bounds its memory; 0: all,
+            since an answer depends on frames beyond the receptive field, or the file itself goes window by window.
+        together: (settings) -> windows that an ONNX file answers together, in a loop over the clip, where windows share
+            (next to) nothing; 0: the file is a plain graph of `forward`.
         variants: name -> settings that differ from the paper's choice: those of the authors' program, or a table's row.
     """
 
@@ -145,6 +147,7 @@ class Entry:
     after_step: Callable[[Any], None] = field(default=lambda net: None)
     frames: Callable[[Any], ClipFrames | None] = field(default=lambda settings: None)
     chunk: Callable[[Any], int] = field(default=lambda settings: 2048)
+    together: Callable[[Any], int] = field(default=lambda settings: 0)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def settings_for(self, receptive_field: int | None = None, variant: str = "", **changes: Any) -> Any:
@@ -236,7 +239,9 @@ def _anatomy3d_frames(settings: anatomy3d.Anatomy3DSettings) -> ClipFrames:
 def _anatomy3d_chunk(settings: anatomy3d.Anatomy3DSettings) -> int:
     """Pieces of a clip can be given the whole clip's lengths afterwards where these are one set (see `export`)."""
     one_set = not settings.causal and settings.selection in ("random", "first")
-    return 256 if one_set and settings.composition == "exact" else 0
+    if not one_set or settings.composition != "exact":
+        return 0
+    return 2048 if settings.receptive_field < 243 else 768
 
 
 def _gla_gcn_stage(net: gla_gcn.GLAGCN, stage: int) -> gla_gcn.GLAGCN:
@@ -365,7 +370,8 @@ CATALOGUE: dict[str, Entry] = {
             _plain(rie.loss),
             _levels,
             enter=lambda net, stage: rie.enter_stage(net, rie.stages(net)[stage - 1]),
-            chunk=lambda settings: 128,
+            chunk=lambda settings: 0,
+            together=lambda settings: 64,
             variants={
                 "program": {"channels": 256, "latent": 256, "global_blocks": 2},
                 "small": {"channels": 128, "latent": 128, "width": 512},
@@ -390,7 +396,8 @@ CATALOGUE: dict[str, Entry] = {
             lambda net, batch, recipe, stage: gla_gcn.loss(net, batch["keypoints"], batch["joints"], stage),
             _frames,
             enter=_gla_gcn_stage,
-            chunk=lambda settings: max(1, gla_gcn.FRAMES_AT_ONCE // settings.receptive_field),
+            chunk=lambda settings: 0,
+            together=lambda settings: max(1, gla_gcn.FRAMES_AT_ONCE // settings.receptive_field),
             variants={
                 "reconstruction": {"reconstruction": True, "blend": 1.0, "refine": True},
                 "program": {"b_init": 1e-6, "dropout_place": "program", "label_noise": True},

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import VideoToPoseError
 from ..files import written_whole
@@ -23,6 +23,47 @@ from .checkpoint import Checkpoint
 
 TOLERANCE_M = 1e-4
 """How far ONNX Runtime may be from torch, metres."""
+
+
+class _Windows(nn.Module):
+    """(N, F + T - 1, K, C), the ends held already, to the joints (N, F, J, 3), each frame by its window."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        net: Any = self.net
+        length, joints, channels = net.receptive_field, net.skeleton.joint_count, 3 if net.needs_scores else 2
+        first = torch.arange(keypoints.shape[1] - length + 1, device=keypoints.device)
+        windows = keypoints[:, first[:, None] + torch.arange(length, device=keypoints.device)]
+        # The shape is known here, but inside a loop ONNX has to be told.
+        answers = net.window(windows.reshape(-1, length, joints, channels))
+        return answers.reshape(keypoints.shape[0], -1, joints, 3)
+
+
+class _Pieces(nn.Module):
+    """`forward` of a network whose windows share nothing, some windows at a time: the loop stays a loop in ONNX, and
+    memory does not grow with the clip."""
+
+    def __init__(self, net: nn.Module, together: int) -> None:
+        super().__init__()
+        lifting: Any = net
+        self.before, self.after = lifting.target, lifting.receptive_field - 1 - lifting.target
+        self.together = together
+        shape = (2, lifting.receptive_field + 3, lifting.skeleton.joint_count, 3 if lifting.needs_scores else 2)
+        with torch.no_grad():
+            self.answer = torch.jit.trace(_Windows(net), torch.zeros(shape), check_trace=False)
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        first = keypoints[:, :1].expand(-1, self.before, -1, -1)
+        last = keypoints[:, -1:].expand(-1, self.after, -1, -1)
+        held = torch.cat([first, keypoints, last], dim=1)
+        answers: list[Tensor] = []
+        for piece in range((keypoints.shape[1] + self.together - 1) // self.together):
+            start = piece * self.together
+            answers.append(self.answer(held[:, start : start + self.together + self.before + self.after]))
+        return torch.cat(answers, dim=1)
 
 
 def export(checkpoint: Checkpoint, out: Path, notes: Mapping[str, str] | None = None) -> float:
@@ -56,12 +97,12 @@ def export_net(net: nn.Module, entry: Entry, out: Path, notes: Mapping[str, str]
     channels = 3 if lifting.needs_scores else 2
     generator = torch.Generator().manual_seed(0)
     keypoints = torch.rand(1, lifting.receptive_field + 20, skeleton.joint_count, channels, generator=generator)
-    axes = {0: "clips", 1: "frames"}
+    axes, together = {0: "clips", 1: "frames"}, entry.together(settings)
     with written_whole(out) as partial:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter warns of shapes that are meant to be fixed
             torch.onnx.export(
-                net,
+                torch.jit.script(_Pieces(net, together).eval()) if together else net,
                 (keypoints,),
                 str(partial),
                 input_names=["keypoints"],

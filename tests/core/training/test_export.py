@@ -67,6 +67,10 @@ def test_onnx_runtime_lifts_long_clips_in_pieces_as_torch_does_whole(tmp_path, n
         object.__setattr__(loaded, "chunk", 70)
     keypoints = clip(net, 200)
     assert np.abs(loaded(keypoints) - as_lift(net)(keypoints)).max() < 1e-4
+    two = np.stack([keypoints[:20], keypoints[50:70]])
+    together = loaded.session.run(None, {"keypoints": two})[0]
+    with torch.inference_mode():
+        assert np.abs(together - net(torch.as_tensor(two)).numpy()).max() < 1e-4
     assert loaded.architecture == name and loaded.metadata["licence"] == "CC0-1.0"
     assert (loaded.receptive_field, loaded.target) == (FRAMES[name], net.target)
     assert loaded.keypoints == H36M_17.joints and loaded.needs_scores == net.needs_scores
