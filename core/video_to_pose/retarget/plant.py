@@ -158,21 +158,41 @@ def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, 
         heel = (leg.ankle[span] + leg.foot[span] @ leg.heel) * [1, 1, 0]
         if not slide:
             across = axis_angle_to_matrix(_UP, planted_yaw) @ (leg.ball - leg.heel)
-            spot = ((ball + heel)[sure] / 2 + (across / 2)[sure]).mean(axis=0)
-            ball, heel = np.broadcast_to(spot, ball.shape), spot - across
+            ball, heel = _spots(ball, heel, across, contact[span], sure)
         on_ball = contact[span, 1]
         free = np.where(on_ball[:, None], leg.heel - leg.ball, leg.ball - leg.heel)
         foot[span] = _above_floor(_mix(own, level, flat[span]), free)
-        ball = (leg.ankle[span] + leg.foot[span] @ leg.ball) * [1, 1, 0]
-        heel = (leg.ankle[span] + leg.foot[span] @ leg.heel) * [1, 1, 0]
-        across = level @ (leg.ball - leg.heel)
-        if not slide:
-            spot = ((ball + heel)[sure] / 2).mean(axis=0)
-            ball, heel = spot + across / 2, spot - across / 2
         turned = foot[span]
         # pivoting about the heel until the ball is down, about the ball from then on
         ankle[span] = np.where(on_ball[:, None], ball - turned @ leg.ball, heel - turned @ leg.heel)
     return replace(leg, ankle=ankle, foot=foot)
+
+
+def _spots(ball: Array, heel: Array, across: Array, contact: Mask, sure: Mask) -> tuple[Array, Array]:
+    """(F, 3) where ball and heel of a foot in a stance are to be.
+
+    The foot stands flat on one spot; if it turns on its heel or its ball to stand flat again, that end stays where it is.
+
+    Args:
+        ball, heel: (F, 3) where they are, on the floor.
+        across: (F, 3) from heel to ball of the flat foot, as it shall face.
+        contact: (F, 2) of heel and ball.
+        sure: (F,) where the foot is flat, or everywhere.
+    """
+    spot, other = np.empty_like(ball), np.empty_like(heel)
+    stands = runs(sure)
+    place = np.zeros(3)
+    for n, (first, last) in enumerate(stands):
+        if n:
+            gap = slice(stands[n - 1][1], first)
+            spot[gap], other[gap] = spot[gap.start - 1], other[gap.start - 1]
+            place = spot[gap.start - 1] if contact[gap, 1].any() else other[gap.start - 1] + across[first]
+        spot[first:last], other[first:last] = place, place - across[first:last]
+    first, last = stands[0][0], stands[-1][1]
+    spot[:first], other[:first] = spot[first], other[first]
+    spot[last:], other[last:] = spot[last - 1], other[last - 1]
+    shift = ((ball + heel) - (spot + other))[sure].mean(axis=0) / 2
+    return spot + shift, other + shift
 
 
 def _headings(heading: Array, sure: Mask, rate: float) -> tuple[Array, Array]:
@@ -199,11 +219,11 @@ def _above_floor(foot: Array, free: Array) -> Array:
 def _stances(leg: Leg, contact: Mask, rate: float, furthest: float) -> list[tuple[int, int]]:
     """Frames [first, last) in which the foot stands on one spot."""
     out = []
-    ball, apart = leg.point(leg.ball)[:, :2], max(1, round(_ANEW_S * rate))
+    ends, apart = (leg.point(leg.heel)[:, :2], leg.point(leg.ball)[:, :2]), max(1, round(_ANEW_S * rate))
     for first, last in runs(_down(contact)):
         begin = first
         for f in range(first + 1, last):
-            if f > begin and np.linalg.norm(ball[f] - ball[begin]) > furthest:
+            if f > begin and min(np.linalg.norm(end[f] - end[begin]) for end in ends) > furthest:
                 out.append((begin, f - apart // 2))
                 begin = f + (apart + 1) // 2
         out.append((begin, last))
