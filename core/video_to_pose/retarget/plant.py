@@ -171,7 +171,7 @@ def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, 
 def _spots(ball: Array, heel: Array, across: Array, contact: Mask, sure: Mask) -> tuple[Array, Array]:
     """(F, 3) where ball and heel of a foot in a stance are to be.
 
-    The foot stands flat on one spot; if it turns on its heel or its ball to stand flat again, that end stays where it is.
+    The foot stands flat on one spot; if it turns on heel or ball to stand flat again, that end stays where it is.
 
     Args:
         ball, heel: (F, 3) where they are, on the floor.
