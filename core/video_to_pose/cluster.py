@@ -12,6 +12,7 @@ import queue
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,6 @@ def _client(address: str, wait_s: float) -> Iterator[Any]:
 
 def _outcomes(client: Any, clips: Sequence[Clip], work: Work, tell: Tell) -> Iterator[Outcome]:
     from distributed import Event as Flag
-    from distributed import as_completed
 
     batch = f"video-to-pose-{uuid.uuid4().hex[:12]}"
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -96,28 +96,19 @@ def _outcomes(client: Any, clips: Sequence[Clip], work: Work, tell: Tell) -> Ite
         for index, clip in enumerate(clips)
     }
     try:
-        ended = as_completed(futures)
         while futures:
-            with contextlib.suppress(queue.Empty):
-                for future in ended.next_batch(block=False):
-                    clip = futures.pop(future)
-                    outcome = _outcome(future, clip)
-                    pass_on()
-                    yield _with_attempts(outcome, begun.get(clip.name, 1))
-                    future.release()
-            pass_on()
             time.sleep(0.1)
+            pass_on()
+            for future in [future for future in futures if future.done()]:
+                clip = futures.pop(future)
+                outcome = _outcome(future, clip)
+                yield replace(outcome, attempts=max(outcome.attempts, begun.get(clip.name, 1)))
+                future.release()
     finally:
         if futures:  # stopped halfway: what runs now hears of it when it next asks
             stop.set()
             client.cancel(list(futures))
         client.unsubscribe_topic(batch)
-
-
-def _with_attempts(outcome: Outcome, attempts: int) -> Outcome:
-    from dataclasses import replace
-
-    return replace(outcome, attempts=max(outcome.attempts, attempts))
 
 
 def _outcome(future: Any, clip: Clip) -> Outcome:

@@ -269,25 +269,6 @@ def test_ctrl_c_halfway_leaves_nothing(detector_model, tmp_path):
     assert not left_behind(tmp_path)
 
 
-def test_batch_goes_on_after_a_failure_and_reports(detector_model, short_example, tmp_path, capsys):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    (folder / "a broken.mp4").write_text("no film")
-    (folder / "b good.mp4").write_bytes(short_example.read_bytes())
-    (folder / "b good.mkv").write_text("another broken one of that name")
-    assert cli.main(["batch", str(folder), "-o", str(tmp_path / "out"), "-q"]) == 2
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert "error" in report[0] and "error" in report[1] and report[2]["frames"] == 24
-    assert left_behind(tmp_path / "out") == ["b good.mp4.bvh", "b good.mp4.npz", "report.json"]
-
-
-def test_batch_refuses_formats_it_cannot_write(capsys, short_example, tmp_path):
-    refused(capsys, ["batch", short_example.parent, "-o", tmp_path / "out", "--formats", "bvh,xyz"])
-    refused(capsys, ["batch", tmp_path, "-o", tmp_path / "out"])
-    refused(capsys, ["batch", tmp_path / "no such folder", "-o", tmp_path / "out"])
-    assert not left_behind(tmp_path)
-
-
 def test_doctor_finds_a_working_installation(capsys):
     assert cli.main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["can_convert"]
