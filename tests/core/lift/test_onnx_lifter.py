@@ -112,3 +112,27 @@ def test_a_track_without_the_keypoints_is_refused(lifter):
     few = KeypointTrack(track.timestamps, MEDIAPIPE_33[:5], track.positions[:, :5], track.scores[:, :5], SIZE)
     with pytest.raises(InputError, match="left_shoulder"):
         lifter(few, 1000.0, CENTRE)
+
+
+def without(track: KeypointTrack, *parts: str) -> KeypointTrack:
+    keep = [k for k, name in enumerate(track.names) if not name.endswith(parts)]
+    names = tuple(track.names[k] for k in keep)
+    return KeypointTrack(track.timestamps, names, track.positions[:, keep], track.scores[:, keep], track.image_size)
+
+
+def test_a_layout_without_feet_and_knuckles_is_lifted_and_they_have_no_confidence(lifter):
+    track = without(make_track(30), "pinky", "index", "heel")
+    pose = lifter(track, 1000.0, CENTRE)
+    sure = dict(zip(pose.skeleton.joints, pose.confidence.max(axis=0), strict=True))
+    assert sure["left_hand"] == sure["right_toe"] == 0 and sure["left_wrist"] == 1
+
+
+def test_keypoints_that_a_layout_lacks_have_no_place_in_the_track():
+    track = without(make_track(5), "pinky")
+    positions, scores = onnx_lifter.select_keypoints(track, ("left_wrist", "left_pinky"))
+    assert np.isnan(positions[:, 1]).all() and not scores[:, 1].any() and np.isfinite(positions[:, 0]).all()
+
+
+def test_without_a_limb_nothing_is_lifted(lifter):
+    with pytest.raises(InputError, match="left_wrist, right_wrist"):
+        lifter(without(make_track(5), "wrist"), 1000.0, CENTRE)
