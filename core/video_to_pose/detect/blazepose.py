@@ -65,6 +65,9 @@ class BlazePose:
         detector, landmarks = _networks(settings)
         self._detector = _session(detector, device, threads)
         self._landmarks = _session(landmarks, device, threads)
+        whole, part = blazepose_geometry.DETECTOR_PIXELS, blazepose_geometry.LANDMARKS_PIXELS
+        self._whole = np.empty((1, 3, whole, whole), np.float32)
+        self._crops = np.empty((self._max_people, 3, part, part), np.float32)
         self._followed = np.zeros((0, 4))
         self._since_look = 0
 
@@ -99,8 +102,10 @@ class BlazePose:
         """(N, 4) regions of the people in the picture, surest first."""
         height, width = picture.shape[:2]
         whole = blazepose_geometry.whole_picture(width, height)
-        crop = blazepose_geometry.cut(picture, whole, blazepose_geometry.DETECTOR_PIXELS, black_outside=True)
-        numbers, logits = self._detector.run(None, {"picture": crop[None] / np.float32(127.5) - np.float32(1)})
+        blazepose_geometry.cut(picture, whole, self._whole[0], black_outside=True)
+        self._whole /= np.float32(127.5)
+        self._whole -= np.float32(1)
+        numbers, logits = self._detector.run(None, {"picture": self._whole})
         decoded = blazepose_geometry.decode_boxes(numbers[0], logits[0, :, 0], self._min_score)
         _, points, _ = blazepose_geometry.merge_boxes(*decoded)
         in_picture = blazepose_geometry.to_picture(points, np.repeat(whole[None], len(points), axis=0))
@@ -117,14 +122,15 @@ class BlazePose:
         """The people in these regions that are really there, and the regions to look for them next."""
         if not len(regions):
             return [], regions
-        pixels = blazepose_geometry.LANDMARKS_PIXELS
-        crops = np.stack([blazepose_geometry.cut(picture, region, pixels) for region in regions])
-        crops *= np.float32(1 / 255)
+        crops = self._crops[: len(regions)]
+        for region, crop in zip(regions, crops, strict=True):
+            blazepose_geometry.cut(picture, region, crop)
+        crops /= np.float32(255)
         landmarks, presence, heatmaps, metres = self._landmarks.run(None, {"picture": crops})
         count = blazepose_geometry.LANDMARK_COUNT
         landmarks, metres = landmarks.reshape(-1, count, 5), metres.reshape(-1, count, 3)
         in_crop = [
-            blazepose_geometry.refine(each[:, :2] / pixels, heat)
+            blazepose_geometry.refine(each[:, :2] / crops.shape[-1], heat)
             for each, heat in zip(landmarks, heatmaps, strict=True)
         ]
         positions = blazepose_geometry.to_picture(np.stack(in_crop), regions)

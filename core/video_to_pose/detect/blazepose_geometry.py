@@ -8,6 +8,7 @@ The constants are those of the published graph (MediaPipe Pose) and its networks
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,13 @@ _STRIDES = (8, 16, 32, 32, 32)
 _ANCHORS_PER_LAYER = 2  # a square one and one between two scales; sizes are fixed, so they fall together
 _REGION_SCALE = 1.25
 _LOGIT_LIMIT = 100.0
+_PARTS = 32  # of a pixel, in which places to sample at are told apart
+_BLOCK_ROWS = 64  # of a crop, made at once
 _KERNEL = 7  # pixels of the heatmap looked at around a landmark
 _REFINE_ABOVE = 0.5  # where the heatmap is nowhere surer than this, the landmark stays
 
 
+@functools.cache
 def anchors() -> NDArray[np.float32]:
     """(2254, 2) middles x, y of the detector's anchors, 0 … 1: grid after grid, row after row."""
     grids = []
@@ -43,7 +47,7 @@ def anchors() -> NDArray[np.float32]:
 
 
 def sigmoid(values: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-np.clip(values, -_LOGIT_LIMIT, _LOGIT_LIMIT)))
+    return 1.0 / (1.0 + np.exp(-np.clip(values, -_LOGIT_LIMIT, _LOGIT_LIMIT).astype(np.float64)))
 
 
 def decode_boxes(numbers: Array, logits: Array, min_score: float) -> tuple[Array, Array, Array]:
@@ -75,9 +79,7 @@ def overlap(boxes: Array, others: Array) -> Array:
     return np.divide(shared, together, out=np.zeros_like(shared), where=together > 0)
 
 
-def merge_boxes(
-    boxes: Array, points: Array, scores: Array, min_overlap: float = 0.5
-) -> tuple[Array, Array, Array]:
+def merge_boxes(boxes: Array, points: Array, scores: Array, min_overlap: float = 0.5) -> tuple[Array, Array, Array]:
     """One box a person: the surest, averaged with those that overlap it, weighted by their scores.
 
     Returns:
@@ -140,20 +142,35 @@ def to_crop(points: Array, regions: Array) -> Array:
     return turn((points - regions[:, None, :2]) / regions[:, None, 2:3], -regions[:, 3]) + 0.5
 
 
-def cut(picture: NDArray[np.uint8], region: Array, pixels: int, black_outside: bool = False) -> NDArray[np.float32]:
-    """A region of the picture, (3, pixels, pixels), 0 … 255, sampled bilinearly.
+def cut(
+    picture: NDArray[np.uint8], region: Array, crop: NDArray[np.float32], black_outside: bool = False
+) -> NDArray[np.float32]:
+    """Fill `crop` with a region of the picture: whole numbers 0 … 255, sampled bilinearly.
 
-    As in MediaPipe, the crop's pixel ``i`` shows the picture's pixel at ``i / pixels`` of the region's side: the
-    networks' answers belong to that.
+    The networks' answers hang on how the crop is made, so it is made as MediaPipe makes it: the crop's pixel ``i``
+    of ``n`` shows the picture's pixel at ``i / n`` of the region's side, found to 1/32 pixel, and is rounded.
 
     Args:
         picture: (H, W, 3), C-contiguous, at least 2 x 2.
         region: (4,).
-        pixels: side of the crop.
+        crop: (3, n, n), C-contiguous, which is written and returned.
         black_outside: black beyond the picture; otherwise its outermost pixels go on.
     """
+    pixels = crop.shape[-1]
+    step = min(pixels, _BLOCK_ROWS)
+    # Memory touched for the first time costs more than the arithmetic: a few rows at a time, in the same place.
+    room = np.empty((2, 6, step * pixels), np.float32)
+    for first in range(0, pixels, step):
+        rows = slice(first, min(first + step, pixels))
+        _cut_rows(picture, region, crop, rows, black_outside, room)
+    return crop
+
+
+def _cut_rows(
+    picture: NDArray[np.uint8], region: Array, crop: NDArray[np.float32], rows: slice, black_outside: bool, room: Array
+) -> None:
     height, width = picture.shape[:2]
-    x, y = _samples(region, pixels)
+    x, y = _samples(region, crop.shape[-1], rows)
     shown = None
     if black_outside:
         shown = np.clip(1 + np.minimum(x, width - 1 - x), 0, 1) * np.clip(1 + np.minimum(y, height - 1 - y), 0, 1)
@@ -166,7 +183,7 @@ def cut(picture: NDArray[np.uint8], region: Array, pixels: int, black_outside: b
     place = top * width + left
     # Two neighbouring pixels are six bytes in a row, fetched at once.
     pairs: Array = np.ndarray((height * width - 1,), "V6", picture, 0, (3,))
-    upper, lower = np.empty((6, x.size), np.float32), np.empty((6, x.size), np.float32)
+    upper, lower = room[:, :, : x.size]
     upper[...] = pairs[place].view(np.uint8).reshape(-1, 6).T
     lower[...] = pairs[place + width].view(np.uint8).reshape(-1, 6).T
     lower -= upper
@@ -176,18 +193,20 @@ def cut(picture: NDArray[np.uint8], region: Array, pixels: int, black_outside: b
     after -= before
     after *= x.reshape(-1)
     before += after
-    crop: NDArray[np.float32] = before.reshape(3, pixels, pixels)
-    return crop if shown is None else crop * shown
+    if shown is not None:
+        before *= shown.reshape(-1)
+    before += np.float32(0.5)
+    np.floor(before.reshape(3, *x.shape), out=crop[:, rows])
 
 
-def _samples(region: Array, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x and y in the picture of each of a crop's pixels, both (pixels, pixels)."""
+def _samples(region: Array, pixels: int, rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x and y in the picture of the pixels in some of a crop's rows, both (rows, pixels)."""
     x, y, side, angle = (float(value) for value in region)
     steps = np.arange(pixels) * (side / pixels) - side / 2
     along, across = np.cos(angle) * steps, np.sin(angle) * steps
-    xs = (x + along)[None, :] - across[:, None]
-    ys = (y + across)[None, :] + along[:, None]
-    return xs.astype(np.float32), ys.astype(np.float32)
+    places = (x + along)[None, :] - across[rows, None], (y + across)[None, :] + along[rows, None]
+    xs, ys = ((np.rint(each * _PARTS) / _PARTS).astype(np.float32) for each in places)
+    return xs, ys
 
 
 def refine(points: Array, heatmaps: Array) -> Array:
