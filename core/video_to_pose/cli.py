@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -40,7 +41,7 @@ Options = argparse.Namespace
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv")
 BLENDER_ENDINGS = (".fbx", ".blend", ".glb")
-WRITTEN = (".bvh", ".npz", *BLENDER_ENDINGS)
+WRITTEN = (".bvh", ".npz", ".csv", ".trc", *BLENDER_ENDINGS)
 DEFAULT_MODEL = "mediapipe-pose-full"
 
 
@@ -150,30 +151,28 @@ def _convert(options: Options) -> None:
 
 
 def _detect(options: Options) -> None:
-    from . import pipeline, video
-    from .formats import keypoints
+    from . import cli_formats, pipeline, video
 
     out, settings = Path(options.output), capture_settings(options)
-    _check_endings([out], (".npz",))
+    _check_endings([out], cli_formats.KEYPOINT_ENDINGS)
     _check_places([out], [Path(options.video)])
     info = video.probe(options.video)
     _fetch_model(settings, options)
     with _Bar(options) as bar:
         track = pipeline.find_keypoints(info, settings, bar.update, {})
     _make_folder(out)
-    keypoints.save(track, out)
+    cli_formats.write_keypoints(track, out)
     _tell(options, f"{out}: {track.frame_count} frames of {len(track.names)} keypoints", {"outputs": [str(out)]})
 
 
 def _lift(options: Options) -> None:
-    from . import lift, pipeline
-    from .formats import keypoints
+    from . import cli_formats
 
     out, settings = Path(options.output), capture_settings(options)
     _check_endings([out], WRITTEN)
     _check_places([out], [Path(options.keypoints)])
     _check_blender([out.suffix], options)
-    take = pipeline.lift_and_solve(keypoints.load(options.keypoints), lift.load(settings.lift), settings)
+    take = cli_formats.lifted(options, settings)
     _write(take, out, options)
     _tell_result(options, take, [out])
 
@@ -182,7 +181,7 @@ def _retarget(options: Options) -> None:
     from .formats import take as take_format
 
     out = Path(options.output)
-    _check_endings([out], (".bvh", *BLENDER_ENDINGS))
+    _check_endings([out], tuple(ending for ending in WRITTEN if ending != ".npz"))
     _check_places([out], [Path(options.take)])
     take = take_format.load(options.take)
     _write(take, out, options)
@@ -302,12 +301,9 @@ def _make_folder(out: Path) -> None:
 
 def _fetch_model(settings: CaptureSettings, options: Options) -> None:
     """Fetch the detector's model when it is not here yet, saying so."""
-    from . import detect, weights
+    from . import detect
 
-    entry = detect.DETECTORS.get(settings.detect.detector)
-    name = entry.weights.get(settings.detect.variant) if entry else None
-    if name and settings.detect.model_path is None and weights.find(name) is None:
-        weights.fetch(name, _teller(options))
+    detect.fetch_models(settings.detect, _teller(options))
 
 
 def _teller(options: Options) -> Callable[[str], None] | None:
@@ -316,6 +312,7 @@ def _teller(options: Options) -> Callable[[str], None] | None:
 
 def _write(take: Any, out: Path, options: Options) -> None:
     """Write a Take as the ending says."""
+    from . import cli_formats
     from .formats import take as take_format
 
     _make_folder(out)
@@ -323,6 +320,8 @@ def _write(take: Any, out: Path, options: Options) -> None:
         take_format.save(take, out)
     elif out.suffix.lower() == ".bvh":
         _write_bvh(take, out, options)
+    elif out.suffix.lower() in cli_formats.JOINT_ENDINGS:
+        cli_formats.write_joints(take, out)
     else:
         _through_blender(take, out, options)
 
@@ -436,6 +435,8 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (DetectSettings, "model_path"): "--model",
     (DetectSettings, "min_score"): "--min-score",
     (DetectSettings, "max_people"): "--max-people",
+    (DetectSettings, "card"): "--detector-card",
+    (DetectSettings, "device"): "--device",
     (TrackSettings, "max_gap_s"): "--max-gap",
     (TrackSettings, "person"): "--person",
     (TrackSettings, "at"): "--at",
@@ -532,6 +533,15 @@ class _PartSmoothing(argparse.Action):
         setattr(namespace, self.dest, (*getattr(namespace, self.dest), (part, preset)))
 
 
+def _add_device(group: argparse._ArgumentGroup) -> None:
+    with contextlib.suppress(argparse.ArgumentError):  # a command that detects and lifts has it once, for both
+        group.add_argument(
+            "--device",
+            default=LiftSettings.device,
+            help="auto, cpu, cuda, tensorrt, directml or coreml; cuda,cpu falls back",
+        )
+
+
 def _add_detect_options(parser: argparse.ArgumentParser) -> None:
     from . import cli_people
 
@@ -543,6 +553,14 @@ def _add_detect_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", type=Path, default=DetectSettings.model_path, metavar="FILE", help="your own model file"
     )
+    group.add_argument(
+        "--detector-card",
+        type=Path,
+        default=DetectSettings.card,
+        metavar="TOML",
+        help="card of your own ONNX detector, in place of --detector; see docs/detectors.md",
+    )
+    _add_device(group)
     group.add_argument("--min-score", type=float, default=DetectSettings.min_score, help="below it nobody is found")
     group.add_argument(
         "--max-people",
@@ -562,7 +580,7 @@ def _add_solve_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lifter-model", type=Path, default=LiftSettings.model_path, metavar="FILE", help="your own ONNX lifter"
     )
-    group.add_argument("--device", default=LiftSettings.device, help="auto, cpu, cuda, tensorrt, directml or coreml")
+    _add_device(group)
     group.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,
@@ -709,7 +727,7 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import cli_batch, cli_training
+    from . import cli_batch, cli_formats, cli_training
 
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON lines on standard output")
@@ -727,9 +745,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("convert", _convert, "turn a video into animation")
     sub.add_argument("video")
-    sub.add_argument(
-        "-o", "--output", action="append", required=True, help=".bvh, .npz (Take), .fbx, .blend, .glb; repeatable"
-    )
+    sub.add_argument("-o", "--output", action="append", required=True, help=f"{' '.join(WRITTEN)}; may be given again")
     sub.add_argument("--preview", metavar="MP4", help="also write a picture-beside-skeleton video")
     sub.add_argument(
         "--all-people", action="store_true", help="everybody who is followed: OUT.1.bvh is the main person's, and so on"
@@ -742,18 +758,19 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("detect", _detect, "find the 2D keypoints of one person")
     sub.add_argument("video")
-    sub.add_argument("-o", "--output", required=True, help="keypoints .npz")
+    sub.add_argument("-o", "--output", required=True, help="keypoints: .npz, .json (COCO) or .csv")
     _add_detect_options(sub)
 
     sub = command("lift", _lift, "turn keypoints into a Take or animation")
-    sub.add_argument("keypoints", help="from video-to-pose detect")
-    sub.add_argument("-o", "--output", required=True, help=".npz (Take), .bvh, .fbx, .blend or .glb")
+    sub.add_argument("keypoints", help="from video-to-pose detect, or another program's; see docs/formats.md")
+    sub.add_argument("-o", "--output", required=True, help=".npz (Take), .bvh, .csv, .trc, .fbx, .blend or .glb")
+    cli_formats.add_options(sub)
     _add_solve_options(sub)
     _add_rig_options(sub)
 
     sub = command("retarget", _retarget, "write a Take as animation")
     sub.add_argument("take")
-    sub.add_argument("-o", "--output", required=True, help=".bvh, .fbx, .blend or .glb")
+    sub.add_argument("-o", "--output", required=True, help=".bvh, .csv, .trc, .fbx, .blend or .glb")
     _add_rig_options(sub)
 
     sub = command("preview", _preview, "draw a Take beside its video")

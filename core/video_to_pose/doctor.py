@@ -16,7 +16,7 @@ from importlib import metadata
 
 from . import __version__, detect, lift, weights
 from .errors import VideoToPoseError
-from .lift.onnx_lifter import PROVIDERS
+from .onnx_session import PROVIDERS
 from .settings import DetectSettings, LiftSettings
 
 _NEEDED = ("numpy", "scipy", "av", "mediapipe", "onnxruntime", "PIL", "platformdirs", "tqdm")

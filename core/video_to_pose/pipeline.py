@@ -7,7 +7,8 @@ import hashlib
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, detect, lift, motion, track, video, weights
+from . import __version__, detect, lift, motion, track, video
 from .detect import appearance
 from .errors import InputError
 from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
@@ -148,10 +149,12 @@ def check_settings(settings: CaptureSettings) -> None:
 
 
 def _about_detector(settings: DetectSettings) -> dict[str, Any]:
-    entry = detect.DETECTORS[settings.detector]
-    path = settings.model_path or weights.find(entry.weights[settings.variant])
-    model = {"model": path.name, "sha256": _sha256(path)} if path else {}
-    return {"id": settings.detector, "variant": settings.variant, **model}
+    files = detect.model_files(settings)
+    model = {"model": files[-1].name, "sha256": _sha256(files[-1])} if files else {}
+    if len(files) > 1:
+        model |= {"people_model": files[0].name, "people_sha256": _sha256(files[0])}
+    named = {"card": settings.card.name} if settings.card else {"variant": settings.variant}
+    return {"id": settings.card.stem if settings.card else settings.detector, **named, **model}
 
 
 def expected_frames(info: video.VideoInfo, part: VideoSettings) -> int:
@@ -206,27 +209,31 @@ def find_detections(
     times: list[float] = []
     detections: list[list[detect.Detection]] = []
     watch = track.ShotWatcher()
-    total, waited = expected_frames(info, settings.video), 0.0
+    total, waited = expected_frames(info, settings.video), [0.0]
     with detect.load(settings.detect) as detector:
         seconds["load"] = seconds.get("load", 0.0) + clock() - began
         began = clock()
-        frames = iter(video.read_frames(info.path, settings.video))
-        try:
-            while True:
-                asked = clock()
-                frame = next(frames, None)
-                waited += clock() - asked
-                if frame is None:
-                    break
+        with closing(detect.stream(detector, _timed(video.read_frames(info.path, settings.video), waited))) as seen:
+            for frame, people in seen:
                 times.append(frame.time_s)
-                detections.append(appearance.look(frame.rgb, detector(frame)))
+                detections.append(appearance.look(frame.rgb, people))
                 watch(frame.rgb)
                 report(Progress("detect", len(times), max(total, len(times))))
-        finally:
-            frames.close()  # type: ignore[attr-defined]
-    seconds["decode"] = waited
-    seconds["detect"] = clock() - began - waited
+    seconds["decode"] = waited[0]
+    seconds["detect"] = max(clock() - began - waited[0], 0.0)  # where the two overlap, the rest
     return Seen(np.asarray(times), detections, watch.cuts(), (info.width, info.height))
+
+
+def _timed(frames: Iterator[video.Frame], waited: list[float]) -> Generator[video.Frame, None, None]:
+    """The frames; the seconds that they were waited for are added to `waited`."""
+    with closing(frames) as source:  # type: ignore[type-var]
+        while True:
+            asked = time.perf_counter()
+            frame = next(source, None)
+            waited[0] += time.perf_counter() - asked
+            if frame is None:
+                return
+            yield frame
 
 
 def lift_and_solve(

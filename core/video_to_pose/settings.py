@@ -27,6 +27,10 @@ class DetectSettings:
     min_score: float = 0.5
     max_people: int = 2
     """How many people are followed at once; 1 is faster, but may stay with a bystander."""
+    card: Path | None = None
+    """The user's own model card (`detect.card`), in place of `detector` and `variant`."""
+    device: str = "auto"
+    """Where networks in ONNX files run: auto, a device, or several with commas, the best first."""
 
 
 PERSON_CHOICES = ("main", "largest", "longest", "central")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError, SetupError
+from .. import onnx_session
+from ..errors import InputError
 from ..rotation import normalize
 from ..skeleton import Skeleton, mirror_indices
 from ..types import KeypointTrack, LiftedPose
@@ -39,14 +40,6 @@ _STANDS_IN = {  # part of a side -> the neighbour it is put at, and where the li
     "ear": ("nose", "nose"),
 }
 _KNUCKLE_SHARE = 0.35  # of the forearm
-
-PROVIDERS = {
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "directml": "DmlExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
 
 _CONFIDENCE_FROM = {  # joints that no keypoint shows directly
     "pelvis": ("left_hip", "right_hip"),
@@ -146,54 +139,8 @@ class Lifter:
 
 
 def open_session(path: Path, device: str = "auto", threads: int = 0) -> Any:
-    """Open an ONNX file with ONNX Runtime.
-
-    Args:
-        path: the file.
-        device: "auto" or a name in `PROVIDERS`.
-        threads: of the processor; 0: as many as it has cores.
-
-    Raises:
-        InputError: the file is missing or cannot be run.
-        SetupError: the device asked for is not available to ONNX Runtime.
-    """
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    if not path.is_file():
-        raise InputError(
-            f"The lifter file {path} does not exist.", "Check the path, or leave --lifter-model out.", "lifter-missing"
-        )
-    available = onnxruntime.get_available_providers()
-    if device != "auto" and PROVIDERS.get(device) not in available:
-        have = ", ".join(name for name, provider in PROVIDERS.items() if provider in available)
-        raise SetupError(
-            f"The device {device!r} is not available to ONNX Runtime here.",
-            f"Use --device auto or one of: {have}; for CUDA install the gpu extra.",
-            "device-missing",
-        )
-    wanted = (
-        [PROVIDERS[device]]
-        if device != "auto"
-        else [p for p in (PROVIDERS["cuda"], PROVIDERS["coreml"]) if p in available]
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=list(dict.fromkeys([*wanted, PROVIDERS["cpu"]]))
-        )
-    except (
-        state.Fail,
-        state.InvalidProtobuf,
-        state.InvalidGraph,
-        state.InvalidArgument,
-        state.NotImplemented,
-    ) as error:
-        raise InputError(
-            f"{path} is not an ONNX file that can be run: {error}", "Choose another file.", "lifter-broken"
-        ) from error
+    """A lifter's ONNX file, opened as `onnx_session.open_session` does."""
+    return onnx_session.open_session(path, device, threads, "lifter")[0]
 
 
 def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
