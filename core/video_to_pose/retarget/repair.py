@@ -35,7 +35,7 @@ _LEAP_DEGREES = 25.0  # at both its ends, at 30 frames a second or more
 _FOOT_LEAP_DEGREES = 55.0  # feet hit the floor, and tremble in captured motion
 _LEAP_RATIO = 3.5  # of the leap to what remains of the break when it is left out
 _LEAP_CALM_DEGREES = 5.0
-_STEADY_S = 0.07
+_STEADY_S = 0.07  # over which the course of what trembles is taken
 _LEAP_PASSES = 3  # leaps hide others beside them
 
 _PART_OF = (  # words in the name of the joint a bone ends at -> part
@@ -85,6 +85,8 @@ def repair(motion: Motion) -> tuple[Motion, tuple[Repair, ...]]:
     leaps: list[tuple[str, str, int, int]] = []
     for _ in range(_LEAP_PASSES):
         new = list(_leaps(directions, parts, motion.frame_rate))
+        if not new:
+            break
         for bone, start, end in new:
             _bridge(directions, [bone], start, end)
         leaps += [("spike", parts[bone], start, end) for bone, start, end in new]
@@ -262,11 +264,13 @@ def _leaps(directions: Array, parts: Sequence[str], rate: float) -> Iterator[tup
     for length in range(1, max(1, round(_LEAP_S * rate)) + 1):
         i = np.arange(max(0, frames - 1 - length))
         j = i + 1 + length
-        left_out = np.degrees(np.minimum(*(_left_out(directions, i, j, pace) for pace in (1, steady))))
         past, following = np.maximum(i - 1, 0), np.minimum(j + 1, frames - 1)
         away = np.linalg.norm(directions[i + 1] - 2 * directions[i] + directions[past], axis=-1)
         back = np.linalg.norm(directions[j - 1] - 2 * directions[j] + directions[following], axis=-1)
         leap = np.degrees(np.minimum(away, back))
+        likely = np.flatnonzero((leap > allowed).any(axis=1))
+        i, j, leap = i[likely], j[likely], leap[likely]
+        left_out = np.degrees(np.minimum(*(_left_out(directions, i, j, pace) for pace in (1, steady))))
         ratio = leap / (left_out + _LEAP_CALM_DEGREES)
         for k, bone in zip(*np.nonzero((leap > allowed) & (ratio > _LEAP_RATIO)), strict=True):
             found.append((float(ratio[k, bone]), int(bone), int(i[k]) + 1, int(j[k])))
