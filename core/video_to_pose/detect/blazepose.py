@@ -8,7 +8,7 @@ What differs: nobody is looked for on every frame while somebody is followed, an
 
 from __future__ import annotations
 
-import io
+import tempfile
 import zipfile
 from pathlib import Path
 from types import TracebackType
@@ -19,26 +19,23 @@ from numpy.typing import NDArray
 
 from .. import weights
 from ..errors import InputError, SetupError
+from ..onnx_session import Network
 from ..settings import DetectSettings
 from ..skeleton import MEDIAPIPE_33
 from ..video import Frame
-from . import Detection, blazepose_geometry
+from . import Detection
+from . import blazepose_geometry as geometry
+from .blazepose_onnx import output_name
 
 Array = NDArray[Any]
 
 _DETECTOR_MEMBER = "pose_detector.tflite"
 _LANDMARKS_MEMBER = "pose_landmarks_detector.tflite"
+_DETECTOR_OUTPUTS = (0, 1)  # boxes and points, scores
 _LANDMARKS_OUTPUTS = (0, 1, 3, 4)  # landmarks, presence, heatmaps, metres; not 2, the silhouette
 _LOOK_EVERY = 5  # frames between looks for more people while somebody is followed
 _SAME_REGION = 0.5  # overlap from which a person found is one that is followed
 _SAME_PERSON = 0.05  # mean distance of keypoints, in sides of the region, below which two are one person
-_PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "directml": "DmlExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-}
 
 
 class BlazePose:
@@ -48,7 +45,8 @@ class BlazePose:
     every frame while there is nobody, on every fifth otherwise.
 
     Args:
-        settings: `variant`, `model_path`, `min_score` and `max_people` as for MediaPipe, whose bundles it reads.
+        settings: `variant`, `model_path`, `min_score` and `max_people` as for MediaPipe, whose bundles it reads;
+            `device` says where ONNX Runtime runs it.
         threads: of the processor; 0: as many as it has cores.
 
     Raises:
@@ -61,11 +59,8 @@ class BlazePose:
     def __init__(self, settings: DetectSettings, threads: int = 0) -> None:
         self._min_score = settings.min_score
         self._max_people = settings.max_people
-        device: str = getattr(settings, "device", "auto")
-        detector, landmarks = _networks(settings)
-        self._detector = _session(detector, device, threads)
-        self._landmarks = _session(landmarks, device, threads)
-        whole, part = blazepose_geometry.DETECTOR_PIXELS, blazepose_geometry.LANDMARKS_PIXELS
+        self._detector, self._landmarks = _open(settings, threads)
+        whole, part = geometry.DETECTOR_PIXELS, geometry.LANDMARKS_PIXELS
         self._whole = np.empty((1, 3, whole, whole), np.float32)
         self._crops = np.empty((self._max_people, 3, part, part), np.float32)
         self._followed = np.zeros((0, 4))
@@ -101,20 +96,20 @@ class BlazePose:
     def _find(self, picture: NDArray[np.uint8]) -> Array:
         """(N, 4) regions of the people in the picture, surest first."""
         height, width = picture.shape[:2]
-        whole = blazepose_geometry.whole_picture(width, height)
-        blazepose_geometry.cut(picture, whole, self._whole[0], black_outside=True)
+        whole = geometry.whole_picture(width, height)
+        geometry.cut(picture, whole, self._whole[0], black_outside=True)
         self._whole /= np.float32(127.5)
         self._whole -= np.float32(1)
-        numbers, logits = self._detector.run(None, {"picture": self._whole})
-        decoded = blazepose_geometry.decode_boxes(numbers[0], logits[0, :, 0], self._min_score)
-        _, points, _ = blazepose_geometry.merge_boxes(*decoded)
-        in_picture = blazepose_geometry.to_picture(points, np.repeat(whole[None], len(points), axis=0))
-        return blazepose_geometry.body_region(in_picture[:, 0], in_picture[:, 1])
+        numbers, logits = _answers(self._detector, self._whole, _DETECTOR_OUTPUTS)
+        decoded = geometry.decode_boxes(numbers[0], logits[0, :, 0], self._min_score)
+        _, points, _ = geometry.merge_boxes(*decoded)
+        in_picture = geometry.to_picture(points, np.repeat(whole[None], len(points), axis=0))
+        return geometry.body_region(in_picture[:, 0], in_picture[:, 1])
 
     def _with_new(self, followed: Array, found: Array) -> Array:
         """The regions followed, and those found where nobody is followed, up to as many as there may be."""
-        boxes = blazepose_geometry.region_boxes
-        seen = blazepose_geometry.overlap(boxes(found), boxes(followed)) > _SAME_REGION
+        boxes = geometry.region_boxes
+        seen = geometry.overlap(boxes(found), boxes(followed)) > _SAME_REGION
         new = found[~seen.any(axis=1)]
         return np.concatenate([followed, new])[: self._max_people]
 
@@ -124,24 +119,21 @@ class BlazePose:
             return [], regions
         crops = self._crops[: len(regions)]
         for region, crop in zip(regions, crops, strict=True):
-            blazepose_geometry.cut(picture, region, crop)
+            geometry.cut(picture, region, crop)
         crops /= np.float32(255)
-        landmarks, presence, heatmaps, metres = self._landmarks.run(None, {"picture": crops})
-        count = blazepose_geometry.LANDMARK_COUNT
+        landmarks, presence, heatmaps, metres = _answers(self._landmarks, crops, _LANDMARKS_OUTPUTS)
+        count = geometry.LANDMARK_COUNT
         landmarks, metres = landmarks.reshape(-1, count, 5), metres.reshape(-1, count, 3)
         in_crop = [
-            blazepose_geometry.refine(each[:, :2] / crops.shape[-1], heat)
-            for each, heat in zip(landmarks, heatmaps, strict=True)
+            geometry.refine(each[:, :2] / crops.shape[-1], heat) for each, heat in zip(landmarks, heatmaps, strict=True)
         ]
-        positions = blazepose_geometry.to_picture(np.stack(in_crop), regions)
-        world = blazepose_geometry.turn(metres, regions[:, 3])
+        positions = geometry.to_picture(np.stack(in_crop), regions)
+        world = geometry.turn(metres, regions[:, 3])
         # A keypoint's score is the lower of "it is in the picture" and "nothing hides it".
-        scores = blazepose_geometry.sigmoid(landmarks[:, :, 3:]).min(axis=-1)
+        scores = geometry.sigmoid(landmarks[:, :, 3:]).min(axis=-1)
         kept = distinct(positions[:, : len(self.names)], regions[:, 2], presence[:, 0], self._min_score)
-        middle, end = (positions[kept, mark] for mark in blazepose_geometry.NEXT_REGION)
-        return [self._detection(positions[i], scores[i], world[i]) for i in kept], blazepose_geometry.body_region(
-            middle, end
-        )
+        middle, end = (positions[kept, mark] for mark in geometry.NEXT_REGION)
+        return [self._detection(positions[i], scores[i], world[i]) for i in kept], geometry.body_region(middle, end)
 
     def _detection(self, positions: Array, scores: Array, world: Array) -> Detection:
         keypoints = slice(len(self.names))
@@ -170,6 +162,11 @@ def distinct(positions: Array, sides: Array, presence: Array, min_presence: floa
     return sorted(kept)
 
 
+def _answers(network: Network, batch: Array, outputs: tuple[int, ...]) -> list[Array]:
+    answers = network(batch, [output_name(output) for output in outputs], most=len(batch))
+    return [answers[output_name(output)] for output in outputs]
+
+
 def _usable(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Rows without padding, and at least two pixels each way, which sampling between pixels needs."""
     height, width = picture.shape[:2]
@@ -178,15 +175,17 @@ def _usable(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture)
 
 
-def _networks(settings: DetectSettings) -> tuple[bytes, bytes]:
-    """Detector and landmarks network as ONNX."""
+def _open(settings: DetectSettings, threads: int) -> tuple[Network, Network]:
+    """The detector's and the landmarks network."""
     path = _model(settings)
     try:
         from .blazepose_onnx import UnknownNetwork, to_onnx
 
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as bundle:
-            detector, landmarks = bundle.read(_DETECTOR_MEMBER), bundle.read(_LANDMARKS_MEMBER)
-        return to_onnx(detector), to_onnx(landmarks, _LANDMARKS_OUTPUTS)
+        with zipfile.ZipFile(path) as bundle:
+            made = (
+                to_onnx(bundle.read(_DETECTOR_MEMBER), _DETECTOR_OUTPUTS),
+                to_onnx(bundle.read(_LANDMARKS_MEMBER), _LANDMARKS_OUTPUTS),
+            )
     except ImportError as error:
         raise SetupError(
             f"BlazePose needs a package that cannot be loaded ({error}).",
@@ -195,10 +194,16 @@ def _networks(settings: DetectSettings) -> tuple[bytes, bytes]:
         ) from error
     except (zipfile.BadZipFile, KeyError, UnknownNetwork) as error:
         raise SetupError(
-            f"{path.name} is no MediaPipe pose bundle that can be read: {error}.",
+            f"{path.name} is no MediaPipe pose bundle that can be read ({error}).",
             f"Remove {path} and fetch it again: video-to-pose weights fetch mediapipe-pose-{settings.variant}",
             "model-damaged",
         ) from error
+    with tempfile.TemporaryDirectory(prefix="video-to-pose-") as folder:
+        files = [Path(folder) / f"{path.stem}_{part}.onnx" for part in ("detector", "landmarks")]
+        for file, content in zip(files, made, strict=True):
+            file.write_bytes(content)
+        detector, landmarks = (Network.open(file, settings.device, threads) for file in files)
+    return detector, landmarks
 
 
 def _model(settings: DetectSettings) -> Path:
@@ -209,29 +214,3 @@ def _model(settings: DetectSettings) -> Path:
     if not path.is_file():
         raise InputError(f"There is no model file {path}.", "Check the path of the model.", "model-missing")
     return path
-
-
-def _session(model: bytes, device: str, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise SetupError(
-            f"The package onnxruntime cannot be loaded ({error}).", "Run: pip install onnxruntime", "no-onnxruntime"
-        ) from error
-    if device != "auto" and device not in _PROVIDERS:
-        raise InputError(
-            f"There is no device called {device!r}.", f"Choose one of: auto, {', '.join(_PROVIDERS)}.", "device-unknown"
-        )
-    there = onnxruntime.get_available_providers()
-    wanted = [_PROVIDERS[device]] if device != "auto" else [_PROVIDERS["cuda"], _PROVIDERS["cpu"]]
-    usable = [provider for provider in wanted if provider in there]
-    if not usable:
-        raise SetupError(
-            f"ONNX Runtime has no {device} here (it has {', '.join(there)}).",
-            "Install the onnxruntime package made for it (onnxruntime-gpu, onnxruntime-directml), or choose cpu.",
-            "device-missing",
-        )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(model, options, providers=usable)

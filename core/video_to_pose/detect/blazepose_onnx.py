@@ -33,10 +33,10 @@ _OPERATORS = {
     34: "pad",
     124: "densify",
 }
-_NUMBER_TYPES = {0: np.float32, 1: np.float16, 2: np.int32}
+_NUMBER_TYPES: dict[int, type[np.generic]] = {0: np.float32, 1: np.float16, 2: np.int32}
 _ACTIVATIONS = {0: "none", 1: "relu", 3: "relu6"}
 _SAME = 0  # the padding that keeps the size, divided by the stride and rounded up
-_INDEX_TYPES = {1: np.int32, 2: np.uint16, 3: np.uint8}
+_INDEX_TYPES: dict[int, type[np.generic]] = {1: np.int32, 2: np.uint16, 3: np.uint8}
 _SPARSE = 1
 _OPSET = 17
 _IR_VERSION = 8
@@ -146,7 +146,7 @@ def densify(tensor_shape: Sequence[int], values: Array, segments: Array, indices
         indices: place of each value in its row.
     """
     dense = np.zeros((len(segments) - 1, tensor_shape[-1]), values.dtype)
-    rows = np.repeat(np.arange(len(dense)), np.diff(segments.astype(np.int64)))
+    rows = np.repeat(np.arange(len(dense)), np.diff(segments.astype(int)).tolist())
     dense[rows, indices] = values[: len(rows)]
     return dense.reshape(tensor_shape)
 
@@ -217,7 +217,7 @@ class _Builder:
         if name == "relu":
             self.node("Relu", [before], f"t{output}")
         elif name == "relu6":
-            limits = [self.keep("zero", np.float32(0)), self.keep("six", np.float32(6))]
+            limits = [self.keep("zero", np.zeros((), np.float32)), self.keep("six", np.full((), 6, np.float32))]
             self.node("Clip", [before, *limits], f"t{output}")
 
     def add(self, operator: _Operator) -> None:
@@ -315,11 +315,16 @@ class _Builder:
         self.node("Pad", [f"t{source}", self.keep(f"p{output}", reordered)], f"t{output}")
 
 
+def output_name(place: int) -> str:
+    """What the ONNX model calls the output at this place of the TFLite file."""
+    return f"output_{place}"
+
+
 def to_onnx(model: bytes, outputs: Sequence[int] | None = None) -> bytes:
     """A TFLite network as an ONNX model with opset 17.
 
-    Its input is called ``picture``, (N, C, H, W) float32; its outputs ``output_<i>`` by their place in the TFLite
-    file. Pictures among the outputs are (N, C, H, W).
+    Its input is called ``picture``, (N, C, H, W) float32; its outputs as `output_name`
+    says. Pictures among the outputs are (N, C, H, W).
 
     Args:
         model: the TFLite file.
@@ -343,8 +348,10 @@ def to_onnx(model: bytes, outputs: Sequence[int] | None = None) -> bytes:
     results = []
     for place in places:
         index = network.outputs[place]
-        builder.node("Identity", [f"t{index}"], f"output_{place}")
-        results.append(helper.make_tensor_value_info(f"output_{place}", TensorProto.FLOAT, _free(builder.shape(index))))
+        builder.node("Identity", [f"t{index}"], output_name(place))
+        results.append(
+            helper.make_tensor_value_info(output_name(place), TensorProto.FLOAT, _free(builder.shape(index)))
+        )
     source = network.inputs[0]
     builder.nodes.insert(0, helper.make_node("Identity", ["picture"], [f"t{source}"]))
     picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, _free(builder.shape(source)))
