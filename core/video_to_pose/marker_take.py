@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Take from points in space that somebody else measured: nothing is lifted.
+
+Markers become the joints of `skeleton.BODY_22` by their names. What a file must have: shoulders, elbows, wrists, hips,
+knees and ankles of both sides. What it may lack is put where people of that size have it and has confidence 0: spine
+(always, unless the file has it), head, nose, hands and feet. One length is taken for every bone over the whole clip, so
+bones that the file stretches do not; a marker therefore lies up to that stretch away from its joint. The floor is where
+the feet are lowest. There was no picture, so the Take has no keypoints and a camera that merely stands in front.
+
+A file with every joint of `BODY_22`, as video-to-pose writes it, is taken as it stands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__, bones, motion
+from .errors import InputError
+from .formats.markers import Markers
+from .motion import ground
+from .motion.rigid import even_hips
+from .rotation import normalize
+from .settings import CaptureSettings
+from .skeleton import BODY_22
+from .types import Camera, KeypointTrack, Motion, Take
+
+Array = NDArray[np.floating]
+
+NEEDED = tuple(
+    f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+)
+"""Markers without which there is no person."""
+
+_NECKS = ("thorax", "neck", "neck_center")
+_SPINE_SHARE = 0.49  # how far up from pelvis to thorax the spine's joint lies
+_NECK_SHARE, _SKULL_SHARE, _FACE_SHARE = 0.37, 0.31, 0.25  # lengths against the trunk's, where head or face is lacking
+_BALL_SHARE = 0.7  # from heel to the tip of the big toe, where the ball of the foot lies
+_FOOT_SHARE, _HAND_SHARE = 0.36, 0.36  # against shank and forearm
+_FOOT_FORWARD, _FOOT_DOWN = 0.92, 0.38
+_STAND_IN_SIZE = (1920, 1080)
+
+
+def take_from_markers(markers: Markers, settings: CaptureSettings | None = None) -> Take:
+    """A Take whose motion is what the markers did.
+
+    Args:
+        markers: with times and z up (`Markers.completed`).
+        settings: camera.height_m scales the person; motion's contact thresholds tell planted feet.
+
+    Raises:
+        InputError: markers that are needed are lacking, or are never all seen.
+    """
+    settings = settings or CaptureSettings()
+    if markers.times is None:
+        raise ValueError("the markers have no times; see Markers.completed")
+    if len(markers.times) < 2:
+        raise InputError(
+            f"{markers.source.name} has a single frame; a motion needs at least two.",
+            "Give a longer file.",
+            "too-short",
+        )
+    times, markers = _evenly(_ever_seen(markers))
+    own = set(BODY_22.joints) <= set(markers.names)
+    joints, confidence = _own(markers) if own else _joints(markers)
+    joints = _bridged(joints, times)
+    directions, lengths = bones.decompose(BODY_22, joints)
+    lengths = even_hips(BODY_22, np.median(lengths, axis=0))
+    if not np.all(lengths > 1e-4):
+        bone = BODY_22.joints[1 + int(lengths.argmin())]
+        raise InputError(
+            f"{markers.source.name} has {bone} at the place of its neighbour.", "Check the markers.", "markers-same"
+        )
+    directions = normalize(np.where(np.linalg.norm(directions, axis=-1, keepdims=True) > 0.5, directions, [0.0, 0, -1]))
+    root = joints[:, 0]
+    if settings.camera.height_m is not None:
+        scale = settings.camera.height_m / motion.standing_height(BODY_22, lengths)
+        lengths, root = lengths * scale, root * scale
+    rate = float((len(times) - 1) / (times[-1] - times[0]))
+    heights, places = _soles(directions, lengths, root)
+    if not own:
+        level = ground.floor_line(heights, places, rate, flat=False)
+        root, heights = root - level[:, None] * [0.0, 0.0, 1.0], heights - level[:, None]
+    solved = Motion(
+        skeleton=BODY_22,
+        timestamps=times,
+        directions=directions,
+        lengths=lengths,
+        root=root,
+        confidence=confidence,
+        contact_names=tuple(ground.contact_joints(BODY_22)),
+        contacts=ground.find_contacts(heights, places, rate, settings.motion),
+    )
+    track = KeypointTrack(times, (), np.zeros((len(times), 0, 2)), np.zeros((len(times), 0)), _STAND_IN_SIZE)
+    made_up = [joint for j, joint in enumerate(BODY_22.joints) if not confidence[:, j].any()]
+    provenance = {
+        "markers": {"name": markers.source.name, "kind": markers.kind, "joints_by_proportion": made_up},
+        "camera": "a stand-in: there was no picture",
+        "versions": {"video-to-pose": __version__},
+        "options": settings.to_dict(),
+    }
+    return Take(track, solved, _camera_in_front(root), provenance)
+
+
+def _ever_seen(markers: Markers) -> Markers:
+    """Without the markers that no frame has."""
+    keep = np.flatnonzero(np.isfinite(markers.positions).all(axis=-1).any(axis=0))
+    names = tuple(markers.names[k] for k in keep)
+    return Markers(markers.source, markers.kind, names, markers.positions[:, keep], markers.times)
+
+
+def _own(markers: Markers) -> tuple[Array, Array]:
+    joints = markers.positions[:, [markers.names.index(joint) for joint in BODY_22.joints]]
+    return joints, np.isfinite(joints).all(axis=-1).astype(float)
+
+
+def _joints(markers: Markers) -> tuple[Array, Array]:
+    """Joints (F, 22, 3) of `BODY_22` and confidence (F, 22): 1 where markers were, 0 where proportion put them."""
+    if lacking := [name for name in NEEDED if name not in markers.names]:
+        raise InputError(
+            f"{markers.source.name} ({markers.kind}) has no marker {', '.join(lacking)}.",
+            "Name markers as MediaPipe and COCO do: left_shoulder, left_elbow, …",
+            "markers-lacking",
+        )
+
+    def marker(*names: str) -> Array | None:
+        return next((markers.mean([name]) for name in names if name in markers.names), None)
+
+    def middle(*names: str) -> Array | None:
+        return markers.mean(list(names)) if set(names) <= set(markers.names) else None
+
+    at: dict[str, Array] = {name: markers.mean([name]) for name in NEEDED}
+    guessed: set[str] = set()
+
+    def put(joint: str, measured: Array | None, otherwise: Array) -> None:
+        at[joint] = otherwise if measured is None else measured
+        guessed.update({joint} if measured is None else ())
+
+    at["pelvis"] = (at["left_hip"] + at["right_hip"]) / 2
+    neck = marker(*_NECKS)
+    at["thorax"] = (at["left_shoulder"] + at["right_shoulder"]) / 2 if neck is None else neck
+    trunk = at["thorax"] - at["pelvis"]
+    long = np.nanmedian(np.linalg.norm(trunk, axis=-1))
+    up = normalize(trunk)
+    forward = normalize(np.cross(up, at["right_shoulder"] - at["left_shoulder"]))
+    put("spine", marker("spine"), at["pelvis"] + _SPINE_SHARE * trunk)
+    put("head", middle("left_ear", "right_ear"), at["thorax"] + _NECK_SHARE * long * up)
+    put("nose", marker("nose"), at["head"] + _FACE_SHARE * long * forward)
+    ears = middle("left_ear", "right_ear")
+    crown = up
+    if ears is not None and "nose" not in guessed:
+        crown = normalize(np.cross(at["nose"] - ears, markers.mean(["left_ear"]) - ears))
+    put("head_top", marker("head_top"), at["head"] + _SKULL_SHARE * long * crown)
+    for side in ("left", "right"):
+        knee, ankle, elbow, wrist = (at[f"{side}_{part}"] for part in ("knee", "ankle", "elbow", "wrist"))
+        shank, forearm = ankle - knee, wrist - elbow
+        tip, heel = marker(f"{side}_foot_index"), marker(f"{side}_heel")
+        ball = tip if tip is None or heel is None else heel + _BALL_SHARE * (tip - heel)
+        down = normalize(shank)
+        ahead = normalize(forward - np.sum(forward * down, axis=-1, keepdims=True) * down)
+        size = _FOOT_SHARE * np.nanmedian(np.linalg.norm(shank, axis=-1))
+        foot = ankle + size * (_FOOT_FORWARD * ahead + _FOOT_DOWN * down)
+        put(f"{side}_toe", marker(f"{side}_toe") if ball is None else ball, foot)
+        knuckles = middle(f"{side}_index", f"{side}_pinky")
+        palm = wrist + _HAND_SHARE * np.nanmedian(np.linalg.norm(forearm, axis=-1)) * normalize(forearm)
+        put(f"{side}_hand", marker(f"{side}_hand") if knuckles is None else knuckles, palm)
+    joints = np.stack([at[joint] for joint in BODY_22.joints], axis=1)
+    confidence = np.isfinite(joints).all(axis=-1).astype(float)
+    confidence[:, [BODY_22.index(joint) for joint in guessed]] = 0.0
+    if not np.isfinite(joints).all(axis=-1).any(axis=0).all():
+        raise InputError(
+            f"{markers.source.name} has markers that are never seen together.", "Check the markers.", "markers-lacking"
+        )
+    return joints, confidence
+
+
+def _bridged(joints: Array, times: Array) -> Array:
+    """Joints with gaps in time bridged linearly, each relative to its parent so that limbs keep their size."""
+    out = np.array(joints, dtype=np.float64)
+    parents = np.array(BODY_22.parents)
+    offsets = out.copy()
+    offsets[:, 1:] -= out[:, parents[1:]]
+    for j in range(offsets.shape[1]):
+        seen = np.isfinite(offsets[:, j]).all(axis=-1)
+        if not seen.all() and seen.any():
+            for axis in range(3):
+                offsets[~seen, j, axis] = np.interp(times[~seen], times[seen], offsets[seen, j, axis])
+    for j, parent in enumerate(BODY_22.parents):
+        out[:, j] = offsets[:, j] + (out[:, parent] if parent >= 0 else 0.0)
+    return out
+
+
+def _evenly(markers: Markers) -> tuple[NDArray[np.float64], Markers]:
+    """Evenly spaced times and the markers at them; markers of even times stay as they are."""
+    times = np.asarray(markers.times, dtype=np.float64)
+    even = np.linspace(times[0], times[-1], len(times))
+    step = even[1] - even[0]
+    if np.abs(times - even).max() <= 0.1 * step:
+        return even, markers
+    flat = markers.positions.reshape(len(times), -1)
+    resampled = np.stack([np.interp(even, times, column) for column in flat.T], axis=1)
+    return even, Markers(markers.source, markers.kind, markers.names, resampled.reshape(markers.positions.shape), even)
+
+
+def _soles(directions: Array, lengths: Array, root: Array) -> tuple[Array, Array]:
+    """Heights (F, C) of the soles and places (F, C, 3) of the joints above them."""
+    joints = bones.compose(BODY_22, directions, lengths, root)
+    leg = float(sum(lengths[BODY_22.index(joint) - 1] for joint in ("left_knee", "left_ankle")))
+    columns = [BODY_22.index(joint) for joint in ground.contact_joints(BODY_22).values()]
+    return ground.sole_heights(BODY_22, joints, leg), joints[:, columns]
+
+
+def _camera_in_front(root: Array) -> Camera:
+    """A level camera before the person's first place, far enough to see the whole path."""
+    far = 4.0 + float(np.abs(root[:, :2] - root[0, :2]).max())
+    focal = _STAND_IN_SIZE[0] / 2 / np.tan(np.radians(30.0))
+    R = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # image x, y, depth as world columns
+    return Camera(focal, np.array(_STAND_IN_SIZE) / 2, _STAND_IN_SIZE, R, root[0] * [1, 1, 0] + [0.0, -far, 1.0])
