@@ -105,3 +105,23 @@ def test_toes_lie_flat_while_only_the_ball_is_down():
     on_ball = motion.contacts[:, 1] & ~motion.contacts[:, 0]
     up = turn[on_ball] @ np.array([0.0, 0, 1.0])
     assert on_ball.any() and degrees_between(up, np.array([0.0, 0, 1.0])).max() < 2
+
+
+@pytest.mark.parametrize("end", ["heel", "ball"])
+def test_a_foot_that_turns_on_one_end_keeps_that_end_still(end):
+    from tests.core.retarget.motions import about
+    from video_to_pose.retarget.plant import Leg, plant
+
+    yaw = np.interp(np.arange(40), [15, 25], [0.0, 50.0])
+    heel, ball = np.array([0.0, 0.05, -0.08]), np.array([0.0, -0.13, -0.08])
+    foot = about("z", yaw)
+    ankle = -foot @ {"heel": heel, "ball": ball}[end] + np.random.default_rng(0).normal(size=(40, 3)) * 0.002
+    hip = ankle * [1, 1, 0] + [0, 0, 0.85]
+    knee = (hip + ankle) / 2 + [0, -0.08, 0]
+    leg = Leg(hip, knee, ankle, np.tile([1.0, 0, 0], (40, 1)), foot, heel, ball)
+    contact = np.ones((40, 2), bool)
+    contact[15:25, 1 if end == "heel" else 0] = False
+    planted = plant((leg, leg), (contact, contact), 30.0, "auto").legs[0]
+    still, turns = (planted.point(point) for point in ((heel, ball) if end == "heel" else (ball, heel)))
+    assert np.abs(np.diff(still, axis=0)).max() < 1e-3 < np.abs(np.diff(turns[14:26], axis=0)).max()
+    assert np.abs(still[:, 2]).max() < 1e-6
