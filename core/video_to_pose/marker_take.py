@@ -77,7 +77,7 @@ def take_from_markers(markers: Markers, settings: CaptureSettings | None = None)
         scale = settings.camera.height_m / motion.standing_height(BODY_22, lengths)
         lengths, root = lengths * scale, root * scale
     rate = float((len(times) - 1) / (times[-1] - times[0]))
-    heights, places = _soles(directions, lengths, root)
+    heights, places = _soles(directions, lengths, root, confidence.any(axis=0))
     if not own:
         level = ground.floor_line(heights, places, rate, flat=False)
         root, heights = root - level[:, None] * [0.0, 0.0, 1.0], heights - level[:, None]
@@ -202,12 +202,19 @@ def _evenly(markers: Markers) -> tuple[NDArray[np.float64], Markers]:
     return even, Markers(markers.source, markers.kind, markers.names, resampled.reshape(markers.positions.shape), even)
 
 
-def _soles(directions: Array, lengths: Array, root: Array) -> tuple[Array, Array]:
-    """Heights (F, C) of the soles and places (F, C, 3) of the joints above them."""
+def _soles(directions: Array, lengths: Array, root: Array, sure: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Heights (F, C) of the soles and places (F, C, 3) of the joints above them.
+
+    Where the ball of a foot was put by proportion (`sure` (J,) is false), its ankle speaks for it.
+    """
     joints = bones.compose(BODY_22, directions, lengths, root)
     leg = float(sum(lengths[BODY_22.index(joint) - 1] for joint in ("left_knee", "left_ankle")))
-    columns = [BODY_22.index(joint) for joint in ground.contact_joints(BODY_22).values()]
-    return ground.sole_heights(BODY_22, joints, leg), joints[:, columns]
+    above = [BODY_22.index(joint) for joint in ground.contact_joints(BODY_22).values()]
+    speaks = [
+        c if sure[joint] else above.index(BODY_22.index(BODY_22.joints[joint].replace("toe", "ankle")))
+        for c, joint in enumerate(above)
+    ]
+    return ground.sole_heights(BODY_22, joints, leg)[:, speaks], joints[:, above][:, speaks]
 
 
 def _camera_in_front(root: Array) -> Camera:
