@@ -61,6 +61,8 @@ class OptionsPanel(bpy.types.Panel):
         layout.enabled = session.State.capture is None
         fields = context.scene.video_to_pose
         column = layout.column(heading="Person and Camera")
+        column.prop(fields, "person")
+        column.prop(fields, "max_people")
         column.prop(fields, "height_m")
         column.prop(fields, "field_of_view")
         column = layout.column(heading="Video")

@@ -8,7 +8,7 @@ from math import degrees, radians
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from .core.video_to_pose.settings import (
     CameraSettings,
@@ -16,6 +16,7 @@ from .core.video_to_pose.settings import (
     DetectSettings,
     MotionSettings,
     RetargetSettings,
+    TrackSettings,
     VideoSettings,
 )
 from .rigs import ApplySettings
@@ -70,6 +71,15 @@ _SMOOTHINGS = [
 _LIMBS = [
     ("fk", "FK", "Keys turn the limbs' own bones, and the rig's switches are keyed to FK"),
     ("ik", "IK", "Keys move hands, feet and poles as well, and the rig's switches are keyed to IK"),
+]
+_PEOPLE = [
+    ("main", "Main Person", "Who is seen large for long: never a passer-by, a poster or a spectator"),
+    ("largest", "Largest", "Who is seen largest"),
+    ("longest", "Longest", "Who is seen longest"),
+    ("central", "Central", "Who is nearest to the middle of the picture"),
+    ("2", "Second", "The second of the clip's people, the main one being the first"),
+    ("3", "Third", "The third of the clip's people"),
+    ("4", "Fourth", "The fourth of the clip's people"),
 ]
 
 
@@ -162,6 +172,19 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         items=_VARIANTS,
         default=_DEFAULT.detect.variant,
     )
+    person: EnumProperty(
+        name="Person",
+        description="Who is captured, where there are several people",
+        items=_PEOPLE,
+        default=_DEFAULT.track.person,
+    )
+    max_people: IntProperty(
+        name="People Followed",
+        description="How many people are looked for at once. 1 is faster, but may stay with a bystander",
+        default=_DEFAULT.detect.max_people,
+        min=1,
+        max=8,
+    )
     height_m: FloatProperty(
         name="Height",
         description="How tall the person is, without shoes. 0 lets the capture estimate it",
@@ -214,7 +237,8 @@ def capture_settings(properties: VideoToPoseProperties) -> CaptureSettings:
     """The core's settings for the panel's fields."""
     return CaptureSettings(
         video=VideoSettings(start_s=_exact(properties.start_s), end_s=_exact(properties.end_s) or None),
-        detect=DetectSettings(variant=properties.variant),
+        detect=DetectSettings(variant=properties.variant, max_people=properties.max_people),
+        track=TrackSettings(person=properties.person),
         camera=CameraSettings(
             fov_degrees=_exact(degrees(properties.field_of_view)) or None, height_m=_exact(properties.height_m) or None
         ),
