@@ -14,8 +14,8 @@ Array = NDArray[Any]
 _SAMPLE = (54, 96)  # pixels looked at
 _BLOCK = 6  # of them, averaged to a cell of the layout
 _BINS = 8  # a colour channel, in the histogram
-_LAYOUT_CHANGE = 0.06  # least mean change of the layout, of 0 … 1
-_HISTOGRAM_CHANGE = 0.22  # least share of pixels whose colour is gone
+_LAYOUT_CHANGE = 0.08  # least mean change of the layout, of 0 … 1
+_HISTOGRAM_CHANGE = 0.28  # least share of pixels whose colour is gone
 _OUTSTANDING = 3.0  # times what changes usually, shortly before and after
 _AROUND = 8  # frames on each side that say what is usual
 

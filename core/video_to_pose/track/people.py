@@ -36,23 +36,32 @@ _NEAR_MOST = 1.0
 _STRETCH_GAP_S = 0.12  # a stretch may miss this long
 _DOUBT = 0.12  # by how much, in body sizes, the next best must be worse, else a stretch ends
 _PATH_S = 0.4  # of a stretch's end say where somebody is going
-_CROWDED = 0.15  # share of a person's box that others may cover before looks and path are not trusted
+_CROWDED = 0.15  # share of a person's box that others in front may cover before looks and path are not trusted
+_LEVEL = 0.03  # share of a person's height by which feet must be lower to be surely in front
 
-_JOIN_S = 3.0  # by where somebody was going they are known again for so long
+_JOIN_S = 2.0  # by where somebody was going they are known again for so long …
+_BRIEF_S = 0.25  # … but a glimpse leads no farther than this …
+_BRIEF_TIMES = 2.0  # … and so many times as long as it was itself
 _MOST_COST = 14.0  # of a joint; dearer, and somebody ends here and somebody else begins
 _STRAY = 0.08  # body sizes by which a path is unsure at once …
-_STRAY_PER_S = 0.7  # … and more with each second unseen
-_STRAYED = 4.0  # times that, and it is somebody else
+_STRAY_PER_S = 0.6  # … and more with each second unseen
+_STRAYED = 3.0  # times that, and it is somebody else
 _LOOK_SPREAD = 0.05  # differences of colour of one person in other light, or from behind
 _LOOK_WEIGHT = 1.0
 _LOOK_MOST = 10.0  # cost of quite another look: light may change too
 _LOOK_UNKNOWN = 1.0
+_LOOK_SIGHTINGS = 30  # clear ones nearest to the end of a track that say what somebody looks like there
+_CLEAR = 5  # clear sightings say for sure what somebody looks like …
+_CHANGED_LOOK = 6.0  # … and who differs more is somebody else
 
 _SAME_LOOK = 4.0  # mean squared difference in spreads up to which a look may be the same person's after long …
 _OTHER_LOOK = 2.0  # … if the next best differ so many times more
 _MEETING = 0.6  # body sizes between two people's centres at which they may be mistaken for each other
 _EXCHANGE = 3.0  # by which cost exchanged must be better than not
-_LEAST_RETURN_S = 0.2  # shorter tracks belong to nobody by their looks
+_GHOST_S = 1.0
+_GHOST_SHARE = 0.4
+_LEAST_RETURN_S = 0.4  # shorter tracks belong to nobody by their looks alone …
+_LEAST_RETURN = 3  # … and with fewer sightings not by their place either
 _MOST_RETURNS = 300  # tracks, the longest, that are compared with each other
 
 
@@ -81,7 +90,7 @@ class Sightings:
         centres: (N, 2) of the trunk, or of all that is seen.
         sizes: (N,) diagonals of the boxes around keypoints.
         looks: (N, A) appearance, NaN where not seen; A may be 0.
-        crowded: (N,) somebody else's box covers much of this one's.
+        crowded: (N,) the box of somebody who may be in front covers much of this one's.
     """
 
     found: list[Person2D]
@@ -142,12 +151,22 @@ def body_box(positions: Array, scores: Array) -> tuple[Array, Array]:
 
 def follow(sightings: Sightings) -> list[Track]:
     """Every person's sightings, in the order in which they are first seen."""
-    tracks = _split_at_meetings(sightings, _stretches(sightings))
-    spread = look_spread(sightings, tracks)
-    tracks = _join(sightings, tracks, spread)
+    stretches = _split_at_meetings(sightings, _stretches(sightings))
+    spread = look_spread(sightings, stretches)
+    tracks = _join(sightings, stretches, spread)
+    tracks = _join(sightings, _split_at_changes(sightings, tracks, stretches, spread), spread)
     tracks = _mend_exchanges(sightings, tracks, spread)
     tracks = _join_returns(sightings, tracks, spread)
-    return sorted(tracks, key=lambda track: track[0])
+    real = [track for track in tracks if not _is_ghost(sightings, track)]
+    return sorted(real or tracks, key=lambda track: track[0])
+
+
+def _is_ghost(seen: Sightings, track: Track) -> bool:
+    """Never seen but on somebody else, and briefly or now and then: a detection gone astray."""
+    if _CLEAR <= np.count_nonzero(~seen.crowded[track]):
+        return False
+    frames = int(seen.frames[track[-1]] - seen.frames[track[0]]) + 1
+    return bool(seen.times[track[-1]] - seen.times[track[0]] < _GHOST_S or len(track) < _GHOST_SHARE * frames)
 
 
 # --- one frame -----------------------------------------------------------------------------------------------------
@@ -176,7 +195,14 @@ def _crowded(people: Sequence[Person2D]) -> list[bool]:
         shared = np.clip(np.minimum(one[1], other[1]) - np.maximum(one[0], other[0]), 0, None)
         return float(shared.prod() / max((one[1] - one[0]).prod(), 1.0))
 
-    return [any(covered(one, other) > _CROWDED for other in boxes if other is not one) for one in boxes]
+    def is_behind(one: tuple[Array, Array], other: tuple[Array, Array]) -> bool:
+        """Or may be: who is nearer to the camera reaches lower down in the picture."""
+        return bool(other[1][1] > one[1][1] - _LEVEL * (one[1][1] - one[0][1]))
+
+    return [
+        any(covered(one, other) > _CROWDED and is_behind(one, other) for other in boxes if other is not one)
+        for one in boxes
+    ]
 
 
 def _centres(found: Sequence[Person2D], positions: Array, scores: Array) -> Array:
@@ -291,6 +317,8 @@ class _End:
     size: float
     look: Array
     shape: Array
+    lasted: float
+    clear: bool
 
 
 def _end(seen: Sightings, track: Track, last: bool, within_s: float = _PATH_S) -> _End:
@@ -299,7 +327,7 @@ def _end(seen: Sightings, track: Track, last: bool, within_s: float = _PATH_S) -
     clear = near[~seen.crowded[near]]
     used = clear if len(clear) >= 3 else near
     clear_looks = part[~seen.crowded[part]]
-    looks = seen.looks[clear_looks[:30] if len(clear_looks) else part[:30]]
+    looks = seen.looks[(clear_looks if len(clear_looks) else part)[:_LOOK_SIGHTINGS]]
     time, size = float(seen.times[used[0]]), float(np.median(seen.sizes[used]))
     at, speed, unsure = seen.centres[used[0]], np.zeros(2), 0.0
     if len(used) >= 3 and np.ptp(seen.times[used]) > 0:
@@ -307,14 +335,18 @@ def _end(seen: Sightings, track: Track, last: bool, within_s: float = _PATH_S) -
         speed, at = np.polyfit(past, seen.centres[used], 1)
     else:
         unsure = 0.1
-    sighting = part[0]
+    sighting, lasted = part[0], float(seen.times[track[-1]] - seen.times[track[0]])
     shape = (seen.positions[sighting] - seen.centres[sighting]) / seen.sizes[sighting]
-    return _End(time, at, speed, unsure, size, _median(looks), shape)
+    return _End(time, at, speed, unsure, size, _median(looks), shape, lasted, len(clear_looks) >= _CLEAR)
 
 
-def _look_cost(a: Array, b: Array, spread: Array) -> float:
+def _look_cost(a: Array, b: Array, spread: Array, sure: bool) -> float:
     difference = look_difference(a, b, spread)
-    return _LOOK_UNKNOWN if np.isnan(difference) else min(_LOOK_WEIGHT * difference, _LOOK_MOST)
+    if np.isnan(difference):
+        return _LOOK_UNKNOWN
+    if sure and difference > _CHANGED_LOOK:
+        return float("inf")
+    return min(_LOOK_WEIGHT * difference, _LOOK_MOST)
 
 
 def _path_cost(end: _End, begin: _End) -> float:
@@ -333,12 +365,14 @@ def _path_cost(end: _End, begin: _End) -> float:
 
 
 def _join_cost(end: _End, begin: _End, gap: float, spread: Array) -> float:
+    if gap > _BRIEF_S + _BRIEF_TIMES * min(end.lasted, begin.lasted):
+        return float("inf")
     cost = _path_cost(end, begin)
     if not np.isfinite(cost):
         return cost
     if gap < 0.2:  # nobody holds themselves otherwise so soon
         cost += min(0.5 * (float(np.linalg.norm(end.shape - begin.shape, axis=-1).mean()) / (0.04 + gap)) ** 2, 6.0)
-    return cost + _look_cost(end.look, begin.look, spread)
+    return cost + _look_cost(end.look, begin.look, spread, end.clear and begin.clear)
 
 
 def _join(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
@@ -411,6 +445,36 @@ def _split_at_meetings(seen: Sightings, tracks: list[Track]) -> list[Track]:
     for track, places in zip(tracks, splits, strict=True):
         edges = [0, *sorted(places), len(track)]
         parts += [track[a:b] for a, b in pairwise(edges)]
+    return parts
+
+
+def _split_at_changes(seen: Sightings, tracks: list[Track], stretches: list[Track], spread: Array) -> list[Track]:
+    """Split tracks where somebody looks like somebody else before and after.
+
+    It happens where stretches were joined by glimpses, and where a detector went over to another person behind whom
+    somebody vanished. What lies between the last clear sighting before and the first one after is parted where the
+    look changes most at once.
+    """
+    starts = {stretch[0] for stretch in stretches}
+    parts = []
+    for track in tracks:
+        own = np.array(track)
+        clear = np.flatnonzero(~seen.crowded[own])
+        doubtful = seen.crowded[own] | np.isin(own, list(starts))
+        doubtful[0] = False
+        edges = [0]
+        for last, following in zip(clear[:-1], clear[1:], strict=True):
+            places = np.arange(last + 1, following + 1)
+            if not doubtful[places].any():
+                continue
+            before = own[clear[(clear <= last) & (clear >= edges[-1])]][-_LOOK_SIGHTINGS:]
+            after = own[clear[clear >= following]][:_LOOK_SIGHTINGS]
+            if min(len(before), len(after)) < _CLEAR:
+                continue
+            if look_difference(_median(seen.looks[before]), _median(seen.looks[after]), spread) > _CHANGED_LOOK:
+                leaps = np.abs(seen.looks[own[places]] - seen.looks[own[places - 1]])
+                edges.append(int(places[np.argmax(np.where(np.isfinite(leaps), leaps, 0).sum(axis=1))]))
+        parts += [track[a:b] for a, b in pairwise([*edges, len(track)])]
     return parts
 
 
@@ -508,7 +572,7 @@ def alike(seen: Sightings, tracks: Sequence[Track], spread: Array) -> list[list[
     another's is left apart.
     """
     groups = [[i] for i in range(len(tracks))]
-    long = [i for i, track in enumerate(tracks) if seen.times[track[-1]] - seen.times[track[0]] >= _LEAST_RETURN_S]
+    long = [i for i, track in enumerate(tracks) if len(track) >= _LEAST_RETURN]
     if len(long) > _MOST_RETURNS:
         long = sorted(long, key=lambda i: -len(tracks[i]))[:_MOST_RETURNS]
     looks = {i: _median(_clear_looks(seen, tracks[i])) for i in long}
@@ -561,7 +625,8 @@ def _return_cost(seen: Sightings, before: Track, after: Track, difference: float
             return float("inf")
     elif np.isnan(difference):
         return float("inf")
-    if np.isnan(difference):
-        ratio = abs(float(np.log(seen.sizes[first] / seen.sizes[last])))
-        return _SAME_LOOK * away if away <= _NEAR_MOST and ratio <= np.log(_SIZE_RATIO) else float("inf")
-    return difference
+    lasted = min(seen.times[track[-1]] - seen.times[track[0]] for track in (before, after))
+    if np.isfinite(difference) and (lasted >= _LEAST_RETURN_S or difference > _SAME_LOOK):
+        return difference
+    ratio = abs(float(np.log(seen.sizes[first] / seen.sizes[last])))
+    return _SAME_LOOK * away if away <= _NEAR_MOST and ratio <= np.log(_SIZE_RATIO) else float("inf")
