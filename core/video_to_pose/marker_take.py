@@ -77,7 +77,7 @@ def take_from_markers(markers: Markers, settings: CaptureSettings | None = None)
         scale = settings.camera.height_m / motion.standing_height(BODY_22, lengths)
         lengths, root = lengths * scale, root * scale
     rate = float((len(times) - 1) / (times[-1] - times[0]))
-    heights, places = _soles(directions, lengths, root, confidence.any(axis=0))
+    heights, places = _soles(directions, lengths, root, confidence.max(axis=0) > 0)
     if not own:
         level = ground.floor_line(heights, places, rate, flat=False)
         root, heights = root - level[:, None] * [0.0, 0.0, 1.0], heights - level[:, None]

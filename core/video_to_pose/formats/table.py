@@ -166,7 +166,7 @@ def write_keypoints(track: KeypointTrack, path: str | Path) -> None:
     seen = np.isfinite(track.positions[..., 0])
     rows = []
     for f, time in enumerate(track.timestamps):
-        row = [str(f), f"{time:.6f}", *(str(value) for value in track.image_size)]
+        row = [str(f), f"{time:.9g}", *(str(value) for value in track.image_size)]
         for k in range(len(track.names)):
             x, y = track.positions[f, k]
             row += [f"{x:.3f}", f"{y:.3f}"] if seen[f, k] else ["", ""]
@@ -188,7 +188,7 @@ def write_take(take: Take, path: str | Path) -> None:
     rows = [
         [
             str(f),
-            f"{time:.6f}",
+            f"{time:.9g}",
             *(f"{value:.6f}" for value in world[f].ravel()),
             *(f"{value:.4g}" for value in motion.confidence[f]),
             *(str(int(value)) for value in motion.contacts[f]),
