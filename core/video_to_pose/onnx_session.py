@@ -75,7 +75,9 @@ def wanted_devices(device: str) -> list[str]:
     return found
 
 
-def open_session(path: Path, device: str = "auto", threads: int = 0, what: str = "model") -> tuple[Any, str]:
+def open_session(
+    path: Path, device: str = "auto", threads: int = 0, what: str = "model", spin: bool = True
+) -> tuple[Any, str]:
     """Open an ONNX file with ONNX Runtime.
 
     Args:
@@ -83,6 +85,8 @@ def open_session(path: Path, device: str = "auto", threads: int = 0, what: str =
         device: ``auto``, a name in `PROVIDERS`, or several with commas, the best first.
         threads: of the processor; 0: as many as it has cores.
         what: what the file is to the user, for messages.
+        spin: threads wait for their next share of work wide awake: faster on an idle machine, and far slower where
+            others want the processor.
 
     Returns:
         The session and the device it runs on.
@@ -105,6 +109,8 @@ def open_session(path: Path, device: str = "auto", threads: int = 0, what: str =
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     reasons = []
     for name in devices:
         try:
@@ -157,9 +163,9 @@ class Network:
     _inputs: dict[tuple[int, ...], Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, device: str = "auto", threads: int = 0) -> Network:
+    def open(cls, path: Path, device: str = "auto", threads: int = 0, spin: bool = True) -> Network:
         """As `open_session`."""
-        return cls(*open_session(path, device, threads))
+        return cls(*open_session(path, device, threads, spin=spin))
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:

@@ -202,7 +202,7 @@ def _open(settings: DetectSettings, threads: int) -> tuple[Network, Network]:
         files = [Path(folder) / f"{path.stem}_{part}.onnx" for part in ("detector", "landmarks")]
         for file, content in zip(files, made, strict=True):
             file.write_bytes(content)
-        detector, landmarks = (Network.open(file, settings.device, threads) for file in files)
+        detector, landmarks = (Network.open(file, settings.device, threads, spin=False) for file in files)
     return detector, landmarks
 
 
