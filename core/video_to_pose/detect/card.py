@@ -133,6 +133,11 @@ def read_card(name: str | Path) -> Card:
     Raises:
         InputError: there is no such card, or it says what cannot be.
     """
+    return _read(name)
+
+
+def _read(name: str | Path, for_card: str = "") -> Card:
+    """A card; one that `for_card` names under people must find people, and so has no such line itself."""
     path = Path(name)
     if isinstance(name, str) and path.suffix != ".toml":
         path = CARDS / f"{name}.toml"
@@ -147,7 +152,7 @@ def read_card(name: str | Path) -> Card:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"The model card {path} cannot be read: {error}.", _HINT, "card-broken") from error
     try:
-        return _card(path, _Table(values, ""))
+        return _card(path, _Table(values, ""), for_card)
     except _Wrong as error:
         raise InputError(f"The model card {path.name}: {error}.", _HINT, "card-broken") from error
 
@@ -199,9 +204,11 @@ class _Table:
             raise _Wrong(f"it has {self._name}{', '.join(self._values)}, which means nothing")
 
 
-def _card(path: Path, values: _Table) -> Card:
+def _card(path: Path, values: _Table, for_card: str) -> Card:
     output = _output(values.table("output"))
     finds = DECODINGS[output.decoding][0]
+    if for_card and finds != "people":
+        raise _Wrong(f"{for_card} names it under people, but it does not find people alone")
     seen = values.table("input")
     channels = seen.one_of("channels", ("rgb", "bgr"))
     mean, std = seen.numbers("mean", 3, (0.0, 0.0, 0.0)), seen.numbers("std", 3, (1.0, 1.0, 1.0), above=0.0)
@@ -214,9 +221,7 @@ def _card(path: Path, values: _Table) -> Card:
     people = None
     if finds == "keypoints":
         named = values.take("people", str)
-        people = read_card(path.parent / named if named.endswith(".toml") else named)
-        if people.finds != "people":
-            raise _Wrong(f"people is {named!r}, which does not find people")
+        people = _read(path.parent / named if named.endswith(".toml") else named, path.name)
     card = Card(
         id=path.stem,
         label=about["label"],
