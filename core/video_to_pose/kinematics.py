@@ -12,19 +12,20 @@ from .types import RigAnimation
 Array = NDArray[np.floating]
 
 
-def pose_matrices(animation: RigAnimation) -> Array:
-    """(F, N, 4, 4) armature-space matrix of every bone (Blender's ``PoseBone.matrix``).
+def pose_matrices(animation: RigAnimation, part: slice = slice(None)) -> Array:
+    """(F, N, 4, 4) armature-space matrix of every bone (Blender's ``PoseBone.matrix``), for a part of the frames.
 
     pose = parent's pose · parent's rest⁻¹ · rest · basis, with basis = location and rotation keys.
     """
-    rig, frames = animation.rig, len(animation.timestamps)
+    rig, rotations, locations = animation.rig, animation.rotations[part], animation.locations[part]
+    frames = len(rotations)
     out = np.empty((frames, len(rig.names), 4, 4))
     for b, parent in enumerate(rig.parents):
         basis = np.tile(np.eye(4), (frames, 1, 1))
         if b in animation.bones:
-            basis[:, :3, :3] = quat_to_matrix(animation.rotations[:, animation.bones.index(b)].astype(np.float64))
+            basis[:, :3, :3] = quat_to_matrix(rotations[:, animation.bones.index(b)].astype(np.float64))
         if b in animation.located:
-            basis[:, :3, 3] = animation.locations[:, animation.located.index(b)]
+            basis[:, :3, 3] = locations[:, animation.located.index(b)]
         if parent < 0:
             out[:, b] = rig.rest[b] @ basis
         else:

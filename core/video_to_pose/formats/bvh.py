@@ -23,6 +23,7 @@ _Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 _CM = 100.0
 _LOCKED = 1e-4
 """Below this cosine of the middle angle the outer two are told apart by noise only."""
+_LINES = 2000  # written at once
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
 
 
@@ -207,9 +208,11 @@ def write(
     text = "HIERARCHY\n" + _block(tree, tree, to_file, order, {joints[j] for j in np.flatnonzero(located)}, 0)
     text += f"MOTION\nFrames: {len(values)}\nFrame Time: {1.0 / animation.frame_rate:.9f}\n"
     line = " ".join(["%.5f"] * values.shape[1]) + "\n"
-    text += (line * len(values)) % tuple(values.ravel().tolist())
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with written_whole(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        for first in range(0, len(values), _LINES):
+            block = values[first : first + _LINES]
+            file.write((line * len(block)) % tuple(block.ravel().tolist()))
 
 
 def _values(
@@ -219,15 +222,21 @@ def _values(
     rig, matrices = animation.rig, pose_matrices(animation)
     if animation.object_world is not None:  # the object's own place is left out, its way is not
         matrices = (np.linalg.inv(rig.world) @ animation.object_world)[:, None] @ matrices
-    bones, parents = [joint.bone for joint in joints], _parents(joints)
-    turns = (_Y_UP @ matrices[..., :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2) @ _Y_UP.T)[:, bones]
-    from_bone = (np.array([joint.place for joint in joints]) - rig.rest[bones][:, :3, 3]) @ to_file.T
-    places = matrices[:, bones][..., :3, 3] @ to_file.T + np.einsum("fjab,jb->fja", turns, from_bone)
-    above = np.swapaxes(turns[:, parents[1:]], -1, -2)
-    angles = _eulers(np.concatenate([turns[:, :1], above @ turns[:, 1:]], axis=1), order)
-    shifts = np.einsum("fjab,fjb->fja", above, places[:, 1:] - places[:, parents[1:]])
-    shifts = np.concatenate([places[:, :1], shifts], axis=1)
-    blocks = [block for j in range(len(joints)) for block in ([shifts[:, j]] if located[j] else []) + [angles[:, j]]]
+
+    def turn_and_place(joint: Joint) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        matrix, rest = matrices[:, joint.bone], rig.rest[joint.bone]
+        turn = _Y_UP @ matrix[:, :3, :3] @ rest[:3, :3].T @ _Y_UP.T
+        return turn, matrix[:, :3, 3] @ to_file.T + turn @ (to_file @ (joint.place - rest[:3, 3]))
+
+    blocks = []
+    for j, parent in enumerate(_parents(joints)):  # one by one: all at once takes much memory for a long clip
+        turn, shift = turn_and_place(joints[j])
+        if parent >= 0:
+            above, origin = turn_and_place(joints[parent])
+            turn = np.swapaxes(above, -1, -2) @ turn
+            shift = np.einsum("fba,fb->fa", above, shift - origin)
+        blocks += [shift] if located[j] else []
+        blocks.append(_eulers(turn, order))
     return np.concatenate(blocks, axis=1)
 
 
@@ -280,16 +289,14 @@ def _numbers(values: NDArray[np.float64]) -> str:
 
 
 def _eulers(rotations: NDArray[np.float64], order: str) -> NDArray[np.float64]:
-    """(F, J, 3, 3) to degrees (F, J, 3) about the axes of `order`, R = R_first R_second R_third, continuous in time."""
+    """(F, 3, 3) to degrees (F, 3) about the axes of `order`, R = R_first R_second R_third, continuous in time."""
     i, j, k = ("XYZ".index(axis) for axis in order)
     sign = 1.0 if (i, j, k) in {(0, 1, 2), (1, 2, 0), (2, 0, 1)} else -1.0
     across, along = -sign * rotations[..., j, k], rotations[..., k, k]
     first = np.arctan2(across, along)
     free = np.hypot(across, along) < _LOCKED  # any first angle will do here: keep the one before, or the first there is
-    frames = np.arange(len(first))[:, None]
-    source = np.maximum.accumulate(np.where(free, -1, frames), axis=0)
-    source = np.where(source < 0, np.argmin(free, axis=0), source)
-    first = np.take_along_axis(first, source, axis=0)
+    source = np.maximum.accumulate(np.where(free, -1, np.arange(len(first))))
+    first = first[np.where(source < 0, np.argmin(free), source)]
     # of the two solutions (a, b, c) and (a + pi, pi - b, c + pi), keep to the one at hand
     c, s, R = np.cos(first), sign * np.sin(first), rotations  # the other two angles follow from the first in every pose
     second = np.arctan2(sign * R[..., i, k], c * R[..., k, k] - s * R[..., j, k])

@@ -11,6 +11,7 @@ from ..rotation import normalize
 
 _GLITCH_S = 0.07  # what comes and goes within twice this, and turns further than the next, is a glitch
 _GLITCH_DEGREES = 60.0
+_COLUMNS = 8  # done at once, because it takes many times their memory and clips may last an hour
 
 
 def gaussian_sigma_s(cutoff_hz: float) -> float:
@@ -111,10 +112,21 @@ def _blur(values: NDArray[np.floating], sigma: float, weights: ArrayLike | None)
     flat = values.reshape(len(values), -1)
     weight = np.ones_like(flat)
     if weights is not None:
-        weight = np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape).reshape(flat.shape) + 1e-6
+        weight = np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape).reshape(flat.shape)
     reach = int(4 * sigma) + 1
     offset = np.arange(-reach, reach + 1) / sigma
     kernel = np.exp(-(offset**2) / 2)
+    out = np.empty(flat.shape)
+    for first in range(0, flat.shape[1], _COLUMNS):
+        block = slice(first, first + _COLUMNS)
+        out[:, block] = _lines(flat[:, block], weight[:, block] + 1e-6, kernel, offset)
+    return out.reshape(values.shape)
+
+
+def _lines(
+    flat: NDArray[np.floating], weight: NDArray[np.floating], kernel: NDArray[np.floating], offset: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """`_blur` of columns (F, C)."""
 
     def moment(data: NDArray[np.floating], power: int) -> NDArray[np.floating]:
         return correlate1d(data, kernel * offset**power, axis=0, mode="constant")
@@ -123,4 +135,4 @@ def _blur(values: NDArray[np.floating], sigma: float, weights: ArrayLike | None)
     t0, t1 = (moment(weight * flat, power) for power in (0, 1))
     spread = s0 * s2 - s1**2
     line = (s2 * t0 - s1 * t1) / np.maximum(spread, 1e-300)
-    return np.where(spread > 1e-9 * s0**2, line, t0 / s0).reshape(values.shape)
+    return np.where(spread > 1e-9 * s0**2, line, t0 / s0)
