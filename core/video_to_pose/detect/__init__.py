@@ -105,6 +105,12 @@ def _load_mediapipe(settings: DetectSettings) -> Detector:
     return MediaPipePose(settings)
 
 
+def _load_blazepose(settings: DetectSettings) -> Detector:
+    from .blazepose import BlazePose
+
+    return BlazePose(settings)
+
+
 def _load_onnx(settings: DetectSettings) -> Detector:
     from .onnx_pose import OnnxPose
 
@@ -137,6 +143,16 @@ DETECTORS: dict[str, DetectorEntry] = {
         licence="Apache-2.0",
         keypoints=MEDIAPIPE_33,
         load=_load_mediapipe,
+    ),
+    "blazepose": DetectorEntry(
+        id="blazepose",
+        label="BlazePose, MediaPipe's networks without MediaPipe",
+        needs="onnx",
+        variants=("lite", "full", "heavy"),
+        weights={variant: f"mediapipe-pose-{variant}" for variant in ("lite", "full", "heavy")},
+        licence="Apache-2.0",
+        keypoints=MEDIAPIPE_33,
+        load=_load_blazepose,
     ),
     **{
         entry.id: entry
