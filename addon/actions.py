@@ -66,6 +66,16 @@ def write_keys(
             _write(action, armature, path, _OBJECT_GROUP, frames, channels)
 
 
+def other_modes(armature: bpy.types.Object, animation: RigAnimation) -> dict[int, tuple[str, Floats]]:
+    """Place in `animation.bones` -> rotation mode and keyed values, of bones that are not keyed as quaternions."""
+    modes = [armature.pose.bones[animation.rig.names[b]].rotation_mode for b in animation.bones]
+    return {
+        m: (mode, rotation_values(animation.rotations[:, [m]], mode)[:, 0])
+        for m, mode in enumerate(modes)
+        if mode != "QUATERNION"
+    }
+
+
 def _of_bone(bone: str, path: str) -> str:
     return f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{path}'
 

@@ -18,7 +18,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from . import bone_maps, contacts
-from .actions import new_action, write_keys
+from .actions import new_action, other_modes, write_keys
 from .attachments import carriers
 from .core.video_to_pose import retarget
 from .core.video_to_pose.errors import InputError
@@ -210,7 +210,9 @@ def _bake(
     wanted = settings.retarget
     kept = None
     if wanted.key_error_degrees > 0:
-        kept = retarget.reduce_keys(animation, wanted.key_error_degrees, wanted.key_error_centimetres)
+        kept = retarget.reduce_keys(
+            animation, wanted.key_error_degrees, wanted.key_error_centimetres, frames, other_modes(armature, animation)
+        )
     write_keys(action, armature, animation, frames, kept)
     contacts.write_markers(action, motion, frames)
     check = check_pose(context, armature, motion, animation, bone_map, frames)

@@ -453,6 +453,7 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (MotionSettings, "contact_speed_m_s"): "--contact-speed",
     (MotionSettings, "contact_height_m"): "--contact-height",
     (MotionSettings, "flat_floor"): "--flat-floor",
+    (MotionSettings, "mend_glitches"): "--mend-glitches",
     (MotionSettings, "plant_feet"): "--plant-feet",
     (RetargetSettings, "root_motion"): "--root-motion",
     (RetargetSettings, "scale"): "--scale",
@@ -625,6 +626,12 @@ def _add_solve_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=MotionSettings.flat_floor,
         help="the floor is one plane; turn it off for stairs and ladders",
+    )
+    group.add_argument(
+        "--mend-glitches",
+        action=argparse.BooleanOptionalAction,
+        default=MotionSettings.mend_glitches,
+        help="mend bones that leap away for a moment and exchanged sides",
     )
     group.add_argument(
         "--plant-feet",

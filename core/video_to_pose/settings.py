@@ -85,6 +85,8 @@ class MotionSettings:
     contact_height_m: float = 0.08
     flat_floor: bool = True
     """The floor is one plane: it levels the camera and takes away slow drift. Off for stairs and ladders."""
+    mend_glitches: bool = True
+    """Mend bones that leap away for a moment and limbs whose sides are exchanged."""
     plant_feet: bool = True
     """Hold feet still while they are in contact with the floor; hips and legs give way for it."""
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import bones, retarget
 from ..errors import InputError
+from ..rotation import normalize
 from ..settings import CameraSettings, MotionSettings
 from ..skeleton import Skeleton
 from ..types import Camera, KeypointTrack, LiftedPose, Motion
@@ -56,6 +57,8 @@ def solve(
 
     seen = np.any(pose.confidence > 0, axis=1, keepdims=True)
     directions = bridge(rigid_parts(skeleton, pose.directions), seen[:, 0])
+    if settings.mend_glitches:
+        directions = _mended(pose, directions, lengths)
     directions = smooth_directions(directions, rate, settings.smoothing_cutoff_hz, pose.confidence[:, 1:])
     directions = rigid_parts(skeleton, directions)
     root_camera = root_path(
@@ -97,6 +100,23 @@ def solve(
     if settings.plant_feet:
         motion = retarget.planted(motion)
     return motion, Camera(focal, centre.astype(np.float32), track.image_size, R, position)
+
+
+def _mended(pose: LiftedPose, directions: NDArray[np.floating], lengths: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Directions (F, B, 3) whose leaps and exchanged sides are mended while they are still sharp."""
+    frames, unit = len(directions), normalize(directions)
+    unit = np.where(unit.any(axis=-1, keepdims=True), unit, pose.directions)
+    rough = Motion(
+        skeleton=pose.skeleton,
+        timestamps=pose.timestamps,
+        directions=unit,
+        lengths=lengths,
+        root=np.zeros((frames, 3)),
+        confidence=pose.confidence,
+        contact_names=(),
+        contacts=np.zeros((frames, 0), dtype=bool),
+    )
+    return retarget.repair(rough)[0].directions.astype(np.float64)
 
 
 class _Feet:

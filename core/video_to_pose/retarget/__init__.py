@@ -10,6 +10,7 @@ from .bone_map import BoneMap, map_bones
 from .fidelity import end_errors, limb_errors
 from .planted import planted
 from .reduction import reduce_keys
+from .repair import repair
 from .rig import rig_from_motion
 from .solve import origin_of, solve
 
@@ -22,6 +23,7 @@ __all__ = [
     "planted",
     "pose_matrices",
     "reduce_keys",
+    "repair",
     "rig_from_motion",
     "solve",
 ]

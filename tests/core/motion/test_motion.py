@@ -280,3 +280,18 @@ def test_the_input_is_left_alone():
     solve(view)
     for kept, now in zip(before, (view.pose.directions, view.pose.lengths, view.track.positions), strict=True):
         np.testing.assert_array_equal(kept, now)
+
+
+def test_legs_exchanged_for_a_moment_are_mended_before_smoothing_blurs_them():
+    view = seen(walker.walk(seconds=4)[0])
+    legs = [
+        BODY_22.index(f"{side}_{joint}") - 1 for side in ("left", "right") for joint in ("hip", "knee", "ankle", "toe")
+    ]
+    exchanged = view.pose.directions.copy()
+    exchanged[50:55, legs] = exchanged[50:55, legs[4:] + legs[:4]]
+    spoiled = replace_pose(view, directions=exchanged)
+    clean, mended, left = (
+        world(solve(v, MotionSettings(mend_glitches=mend))[0])[48:57]
+        for v, mend in ((view, True), (spoiled, True), (spoiled, False))
+    )
+    assert np.linalg.norm(mended - clean, axis=-1).max() < 0.02 < np.linalg.norm(left - clean, axis=-1).max()
