@@ -70,17 +70,6 @@ def read_annotations(source: Path, content: dict[str, Any]) -> People:
     Raises:
         InputError: entries that lack what they must have, pictures of several sizes, or an unknown layout.
     """
-    try:
-        return _read_annotations(source, content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{source.name} (COCO JSON) is damaged: {type(error).__name__} {error}.",
-            "Write the file again.",
-            "keypoints-invalid",
-        ) from error
-
-
-def _read_annotations(source: Path, content: dict[str, Any]) -> People:
     layouts = {int(category["id"]): category.get("keypoints") for category in content.get("categories", [])}
     entries = [entry for entry in content["annotations"] if entry.get("keypoints")]
     images = {image["id"]: image for image in content["images"]}

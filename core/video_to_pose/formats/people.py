@@ -147,6 +147,7 @@ def gather(
         raise InputError(
             f"{source.name} ({kind}) has no keypoints of a person.", "Choose another file.", "keypoints-empty"
         )
+    names = tuple(dict.fromkeys(name for people in found.values() for one in people for name in one.names))
     numbers = sorted(found)
     if times is None:
         span = numbers[-1] - numbers[0] + 1
@@ -159,15 +160,32 @@ def gather(
             )
         numbers = list(range(numbers[0], numbers[-1] + 1))
     stamps = None if times is None else np.array([times[number] for number in numbers])
+    if stamps is not None and not (np.isfinite(stamps).all() and np.all(np.diff(stamps) > 0)):
+        raise InputError(
+            f"The times in {source.name} ({kind}) do not increase from frame to frame.",
+            "Write the file again, or leave the times out and give --frame-rate.",
+            "keypoints-no-sequence",
+        )
     return People(
         source,
         kind,
         tuple(numbers),
-        tuple(tuple(found.get(number, ())) for number in numbers),
+        tuple(tuple(_with_names(one, names) for one in found.get(number, ())) for number in numbers),
         stamps,
         image_size,
         frame_rate,
     )
+
+
+def _with_names(one: Person, names: tuple[str, ...]) -> Person:
+    """The person with all of a clip's names, in the same order for everybody."""
+    if one.names == names:
+        return one
+    positions = np.tile(one.positions[one.scores > 0].mean(axis=0), (len(names), 1))
+    scores = np.zeros(len(names), np.float32)
+    index = [names.index(name) for name in one.names]
+    positions[index], scores[index] = one.positions, one.scores
+    return Person(names, positions, scores)
 
 
 def without_placeholders(track: KeypointTrack) -> KeypointTrack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,23 @@ def read(path: str | Path) -> KeypointTrack | People | Markers:
     if not text.strip():
         raise InputError(f"{path.name} is empty.", "Write the file again.", "keypoints-empty")
     if text.lstrip()[0] in "[{":
-        return _read_json(path, _parsed(path, text))
+        content = _parsed(path, text)
+        return _understood(path, lambda: _read_json(path, content))
     if text.startswith(trc.FIRST_WORD):
         return trc.read(path, text)
     if "," in text.lstrip().splitlines()[0]:
         return table.read(path, text)
     raise _unknown(path)
+
+
+def _understood(path: Path, read: Callable[[], People]) -> People:
+    """What `read` gives; what it stumbles over in a file of the right kind is told as damage."""
+    try:
+        return read()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"{path.name} is damaged: {type(error).__name__} {error}.", "Write the file again.", "keypoints-invalid"
+        ) from error
 
 
 def _read_json(path: Path, content: Any) -> People:
@@ -74,15 +86,19 @@ def _read_folder(folder: Path) -> People:
             "folder-empty",
         )
     contents = {path.name: _parsed(path, _text(path)) for path in files}
-    first = contents[files[0].name]
+    return _understood(folder, lambda: _read_frames(folder, contents))
+
+
+def _read_frames(folder: Path, contents: dict[str, Any]) -> People:
+    name, first = next(iter(contents.items()))
     if openpose.is_frame(first):
         return openpose.read(folder, contents)
-    if len(files) == 1:
-        return _read_json(files[0], first)
+    if len(contents) == 1:
+        return _read_json(folder / name, first)
     if mmpose.is_picture(first):
         return mmpose.read_pictures(folder, contents)
     raise InputError(
-        f"The JSON files in {folder} are not one frame each of OpenPose or MMPose ({files[0].name} is not).",
+        f"The JSON files in {folder} are not one frame each of OpenPose or MMPose ({name} is not).",
         "Give one file, or a folder with nothing but the frames' files.",
         "keypoints-unknown",
     )

@@ -31,7 +31,7 @@ def read(path: Path, text: str) -> Markers:
     try:
         frames, count = int(float(fields["NumFrames"])), int(float(fields["NumMarkers"]))
         unit = fields.get("Units", "mm").lower()
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise _damaged(path, "its second and third lines do not name NumFrames and NumMarkers") from error
     if unit not in _METRES:
         raise _damaged(path, f"its unit {unit!r} is not known")

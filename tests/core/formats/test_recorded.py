@@ -19,6 +19,7 @@ from video_to_pose.types import KeypointTrack
 
 SIZE = (1280, 720)
 FRAMES = 12
+KNOWN = set(MEDIAPIPE_33)
 RATE = 25.0
 
 
@@ -183,6 +184,18 @@ def test_coco_results_are_read(tmp_path):
     found = recorded.read(dump(tmp_path / "results.json", entries))
     assert found.kind == "COCO results" and found.frames[0] == 100
     as_it_was(found, COCO_17)
+
+
+def test_layouts_of_one_file_may_differ(tmp_path):
+    entries = [
+        {"image_id": frame, "keypoints": flat(COCO_17 if frame % 2 else HALPE_26, frame)} for frame in range(FRAMES)
+    ]
+    people = recorded.read(dump(tmp_path / "a.json", entries)).completed(SIZE, RATE)
+    track = without_placeholders(tracking.make_track(people.times, people.found, SIZE))
+    assert set(track.names) == set(map(common_name, HALPE_26)) & KNOWN
+    heel, hip = track.names.index("left_heel"), track.names.index("left_hip")
+    assert np.isnan(track.positions[1::2, heel]).all() and not np.isnan(track.positions[::2, heel]).any()
+    np.testing.assert_allclose(track.positions[:, hip], [place("left_hip", f) for f in range(FRAMES)], atol=1e-3)
 
 
 def test_coco_annotations_know_names_and_size_and_flags(tmp_path):
