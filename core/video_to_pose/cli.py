@@ -210,9 +210,11 @@ def _weights(options: Options) -> None:
                 "kind": entry.kind,
                 "licence": entry.licence,
                 "made": entry.made,
+                "notice": entry.notice,
             }
             facts |= {"url": entry.url, "sha256": list(entry.sha256), "bytes": entry.size_bytes}
-            line = f"{entry.name:22} {entry.size_bytes / 1e6:5.1f} MB  {entry.label} ({entry.licence}): {where}"
+            size = f"{entry.size_bytes / 1e6:5.1f}" if entry.size_bytes else "    ?"
+            line = f"{entry.name:22} {size} MB  {entry.label} ({entry.licence}): {where}"
             _tell(options, line, {**facts, "path": str(status.path) if status.path else None})
         return
     here = [status.entry.name for status in weights.list_weights() if status.path]
@@ -223,7 +225,8 @@ def _weights(options: Options) -> None:
         elif weights.verify(name):
             _tell(options, f"{name}: as it should be", {"name": name, "ok": True})
         else:
-            mend = f"Run: video-to-pose weights fetch {name}" if name in weights.WEIGHTS else "Install again."
+            kept = weights.catalogue()[name].kind == "lifter"
+            mend = "Install again." if kept else f"Run: video-to-pose weights fetch {name}"
             raise InputError(f"{name} is missing or damaged.", mend, "weights-damaged")
 
 

@@ -8,6 +8,7 @@ What is asked for is had or refused: a device that does not work is never quietl
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,8 +114,9 @@ def open_session(
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     reasons = []
     for name in devices:
+        options.enable_mem_pattern = name != "directml"  # which cannot do that
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=_providers(name))
+            session = onnxruntime.InferenceSession(str(path), options, providers=_providers(name, path.parent))
         except broken as error:
             if name == "cpu":
                 raise InputError(
@@ -138,10 +140,12 @@ def open_session(
     )
 
 
-def _providers(device: str) -> list[Any]:
+def _providers(device: str, folder: Path) -> list[Any]:
     """The device itself, then what runs the few operators that it lacks."""
     after = {"tensorrt": ["cuda", "cpu"], "cpu": []}.get(device, ["cpu"])
-    return [PROVIDERS[name] for name in (device, *after)]
+    kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder / "tensorrt")}
+    first = (PROVIDERS[device], kept) if device == "tensorrt" and os.access(folder, os.W_OK) else PROVIDERS[device]
+    return [first, *(PROVIDERS[name] for name in after)]
 
 
 @dataclass(eq=False)
