@@ -4,9 +4,8 @@
 python -m benchmarks.tracking                  (any Python with the project's base packages)
 python -m benchmarks.tracking --rendered DIR   (also a real detector on clips of `tools/render_pair.py`)
 
-Synthetic people walk through the picture, swing arms and legs, hide each other, leave and come back; a detector is
-imitated that jitters, misses, loses who is hidden, finds people twice, exchanges sides and now and then takes a
-bystander. `nearest` is what a plain script does: join each detection to the nearest one of the frame before.
+People and detector of the first table are synthetic (`tests.walkers`). `nearest` is what a plain script does: join each
+detection to the nearest one of the frame before.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,174 +22,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "core")]
 
+from tests.walkers import NAMES, SIDED, SIZE, Detector, Walker, detect, exchanged, line, pose, scenes  # noqa: E402
 from video_to_pose import track  # noqa: E402
 from video_to_pose.detect import Detection  # noqa: E402
-from video_to_pose.skeleton import MEDIAPIPE_33  # noqa: E402
 
-SIZE = (1280, 720)
 RATE = 30.0
-NAMES = MEDIAPIPE_33
-SIDED = {name: i for i, name in enumerate(NAMES)}
-
-
-@dataclass(frozen=True)
-class Walker:
-    """Somebody walking: where the middle of the body is at each time, how tall in pixels, and in what colours."""
-
-    path: Callable[[np.ndarray], np.ndarray]
-    height: float
-    colours: np.ndarray
-    phase: float = 0.0
-    swing: float = 1.0
-    period_s: float = 1.1
-
-
-def standing() -> np.ndarray:
-    """(33, 2) somebody one unit tall, about the middle of the body, facing the camera."""
-    parts = {
-        "nose": (0.0, -0.42), "eye_inner": (0.012, -0.44), "eye": (0.02, -0.44), "eye_outer": (0.03, -0.44),
-        "ear": (0.045, -0.43), "mouth": (0.015, -0.40), "shoulder": (0.1, -0.32), "elbow": (0.13, -0.15),
-        "wrist": (0.15, 0.0), "pinky": (0.155, 0.04), "index": (0.15, 0.045), "thumb": (0.14, 0.03),
-        "hip": (0.055, 0.0), "knee": (0.06, 0.23), "ankle": (0.06, 0.45), "heel": (0.06, 0.475),
-        "foot_index": (0.08, 0.5),
-    }  # fmt: skip
-    points = np.zeros((len(NAMES), 2))
-    for i, name in enumerate(NAMES):
-        bare = name.removeprefix("mouth_") if name.startswith("mouth_") else name
-        side, _, part = bare.partition("_")
-        x, y = parts["mouth" if name.startswith("mouth_") else part if side in ("left", "right") else name]
-        points[i] = (x if side == "left" else -x if side == "right" else 0.0, y)
-    return points
-
-
-def pose(walker: Walker, times: np.ndarray) -> np.ndarray:
-    """(F, 33, 2) pixels."""
-    points = np.repeat(standing()[None], len(times), axis=0)
-    angle = 2 * np.pi * times / walker.period_s + walker.phase
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-        swing = walker.swing * sign * np.sin(angle)
-        for part, far in (("knee", 0.5), ("ankle", 1.0), ("heel", 1.0), ("foot_index", 1.0)):
-            points[:, SIDED[f"{side}_{part}"], 0] += 0.14 * far * swing
-        for part, far in (("elbow", 0.5), ("wrist", 1.0), ("pinky", 1.1), ("index", 1.1), ("thumb", 1.1)):
-            points[:, SIDED[f"{side}_{part}"], 0] -= 0.12 * far * swing
-    points[..., 1] += 0.01 * walker.swing * np.sin(2 * angle)[:, None]
-    return points * walker.height + walker.path(times)[:, None]
-
-
-@dataclass(frozen=True)
-class Detector:
-    """How an imitated detector errs: see `detect`."""
-
-    jitter: float = 0.006
-    misses: float = 0.02
-    hidden: float = 0.45  # share of a box covered from which somebody behind is lost …
-    drifts: float = 0.4  # … and how often their detection then sits on who is in front
-    doubles: float = 0.02
-    exchanges: float = 0.0
-    colour_jitter: float = 0.03
-    most: int = 4
-
-
-def detect(
-    walkers: Sequence[Walker], times: np.ndarray, errs: Detector, rng: np.random.Generator
-) -> tuple[list[list[Detection]], list[list[int]]]:
-    """Detections of every frame in random order, and whose each is. Later walkers are nearer to the camera."""
-    poses = [pose(walker, times) for walker in walkers]
-    found, owners = [], []
-    for frame in range(len(times)):
-        people: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = []
-        for who, walker in enumerate(walkers):
-            points = poses[who][frame]
-            inside = ((points >= 0) & (points < SIZE)).all(axis=1)
-            if inside.mean() < 0.4 or rng.random() < errs.misses:
-                continue
-            covered, nearer = max(((_covered(points, poses[k][frame]), k) for k in range(who + 1, len(walkers))),
-                                  default=(0.0, who))  # fmt: skip
-            colours = walker.colours
-            if covered > errs.hidden:
-                if rng.random() >= errs.drifts:
-                    continue
-                mix = rng.uniform(0.3, 0.9)
-                points = (1 - mix) * points + mix * poses[nearer][frame]
-            if covered > 0.15:
-                colours = (1 - covered) * colours + covered * walkers[nearer].colours
-            points = points + rng.normal(0, errs.jitter * walker.height, points.shape)
-            scores = np.where(inside, 0.9, 0.2) * (1 - 0.6 * covered)
-            people.append((who, points, scores, colours + rng.normal(0, errs.colour_jitter, 21)))
-            if rng.random() < errs.doubles:
-                people.append((who, points + rng.normal(0, 4, (1, 2)), 0.8 * scores, colours))
-        for k, (who, points, scores, colours) in enumerate(people):
-            if rng.random() < errs.exchanges:
-                people[k] = (who, exchanged(points), scores, colours)
-        rng.shuffle(people)  # type: ignore[arg-type]
-        people = people[: errs.most]
-        found.append([Detection(NAMES, p.astype(np.float32), s.astype(np.float32), None, c.astype(np.float32))
-                      for _, p, s, c in people])  # fmt: skip
-        truths = [pose_of[frame] for pose_of in poses]
-        owners.append([nearest(p, truths) for _, p, *_ in people])
-    return found, owners
-
-
-def nearest(points: np.ndarray, truths: Sequence[np.ndarray]) -> int:
-    """Whose a detection is: of whoever it lies upon best, sides aside."""
-    return int(
-        np.argmin([min(np.abs(points - truth).mean(), np.abs(exchanged(points) - truth).mean()) for truth in truths])
-    )
-
-
-def exchanged(points: np.ndarray) -> np.ndarray:
-    """The same with left called right."""
-    mirror = [NAMES.index(n.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")) for n in NAMES]
-    return points[mirror]
-
-
-def _covered(one: np.ndarray, other: np.ndarray) -> float:
-    low, high = np.maximum(one.min(0), other.min(0)), np.minimum(one.max(0), other.max(0))
-    return float(np.clip(high - low, 0, None).prod() / np.ptp(one, axis=0).prod())
-
-
-# --- scenes --------------------------------------------------------------------------------------------------------
-
-
-def line(x0: float, speed: float, y: float = 380.0) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda t: np.stack([x0 + speed * t, np.full_like(t, y)], axis=1)
-
-
-def bounce(x0: float, speed: float, turn_s: float, y: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Walks to a meeting, turns round there and goes back."""
-    return lambda t: np.stack([x0 + speed * np.where(t < turn_s, t, 2 * turn_s - t), np.full_like(t, y)], axis=1)
-
-
-def scenes(rng: np.random.Generator) -> dict[str, list[Walker]]:
-    """Walkers of each kind of meeting; the nearer comes last."""
-    colours = rng.uniform(-0.25, 0.25, (4, 21)) + np.tile([0.5, 0, 0], 7)
-    alike = colours[0] + rng.normal(0, 0.02, 21)
-    fast, slow = rng.uniform(180, 320, 2)
-    tall = rng.uniform(320, 420)
-
-    def walker(path: Callable, who: int, scale: float = 1.0, **more: float) -> Walker:
-        return Walker(path, tall * scale, colours[who], rng.uniform(0, 6.3), **more)
-
-    a, b = walker(line(60, slow), 0, 0.9), walker(line(1220, -fast), 1)
-    middle = 1160 / 2 / slow
-
-    def leaving(t: np.ndarray) -> np.ndarray:  # out at the right side, back after a while
-        x = 700 + 220 * np.where(t < 4, t, 8 - t)
-        return np.stack([np.where((t > 2.2) & (t < 5.8), x + 500, x), np.full_like(t, 380.0)], axis=1)
-
-    return {
-        "crossing": [a, b],
-        "crossing, alike": [a, replace(b, colours=alike)],
-        "meet and turn back": [walker(bounce(80, slow, middle, 370), 0, 0.9), walker(bounce(1240, -slow, middle, 390), 1)],
-        "two behind, one passes": [walker(line(450, 8), 0, 0.8), walker(line(800, -6), 1, 0.8), walker(line(60, fast), 2)],
-        "spectator behind": [walker(line(700, 4), 1, 0.75, swing=0.1), walker(bounce(300, 200, 2.6, 380), 0)],
-        "leaves and returns": [walker(line(350, 10), 1, 0.9), walker(leaving, 0)],
-        "four in a crowd": [
-            walker(line(100, 150), 0, 0.85), walker(line(1200, -170), 1, 0.9),
-            walker(line(640, 20), 2, 0.95), walker(line(300, 210), 3),
-        ],
-    }  # fmt: skip
-
 
 # --- figures -------------------------------------------------------------------------------------------------------
 
@@ -239,9 +75,11 @@ def judge(tracks: list[list[tuple[int, int]]], owners: list[list[int]], people: 
     return result
 
 
-def by_this(times: np.ndarray, found: list[list[Detection]]) -> list[list[tuple[int, int]]]:
+def by_this(
+    times: np.ndarray, found: list[list[Detection]], size: tuple[int, int] = SIZE, cuts: Sequence[int] = ()
+) -> list[list[tuple[int, int]]]:
     places = {id(person): (frame, place) for frame, people in enumerate(found) for place, person in enumerate(people)}
-    return [[places[id(person)] for person in p.detections] for p in track.find_people(times, found, SIZE)]
+    return [[places[id(person)] for person in p.detections] for p in track.find_people(times, found, size, None, cuts)]
 
 
 def by_nearest(times: np.ndarray, found: list[list[Detection]]) -> list[list[tuple[int, int]]]:
@@ -272,7 +110,8 @@ def main() -> None:
     times = np.arange(int(options.seconds * RATE)) / RATE
     print(f"{options.seeds} clips of {options.seconds:g} s at {RATE:g} frames/s for each scene: sums over them")
     print(
-        f"{'scene':24} {'sightings':>9}   {'switches':>8} {'misses':>7} {'wrong':>6} {'extra':>6}   nearest: switches, wrong, extra"
+        f"{'scene':24} {'sightings':>9}   {'switches':>8} {'misses':>7} {'wrong':>6} {'extra':>6}   "
+        "nearest: switches, wrong, extra"
     )
     totals = [Figures(), Figures()]
     spent = frames = 0.0
@@ -296,6 +135,39 @@ def main() -> None:
           f"{totals[0].extra:6d}   {totals[1].switches:17d} {totals[1].wrong:6d} {totals[1].extra:6d}")  # fmt: skip
     print(f"{1e6 * spent / frames:.0f} µs of CPU a frame")
     sides(times, options.seeds)
+    for folder in options.rendered:
+        rendered(folder)
+
+
+def rendered(folder: Path) -> None:
+    """The default detector on rendered clips of several people: whose a detection is, exact truth says."""
+    from video_to_pose import pipeline, video
+    from video_to_pose.settings import CaptureSettings, DetectSettings
+
+    print(
+        f"{'clip':24} {'sightings':>9}   {'switches':>8} {'misses':>7} {'wrong':>6} {'extra':>6}   "
+        "unseen, person by person; nearest: switches, wrong, extra"
+    )
+    for clip in sorted(folder.glob("*.mp4")):
+        with np.load(clip.with_suffix(".npz")) as truth:
+            names, points = [str(n) for n in truth["landmark_names"]], truth["landmarks_2d"]
+        settings = CaptureSettings(detect=DetectSettings(max_people=len(points)))
+        seen = pipeline.find_detections(video.probe(clip), settings, lambda _: None, {})
+        common = [name for name in names if name in NAMES]
+        here, there = [NAMES.index(name) for name in common], [names.index(name) for name in common]
+        owners = [
+            [
+                int(np.argmin(np.median(np.linalg.norm(points[:, f, there] - p.positions[here], axis=-1), axis=1)))
+                for p in found
+            ]
+            for f, found in enumerate(seen.detections)
+        ]
+        mine = judge(by_this(seen.times, seen.detections, seen.image_size, seen.cuts), owners, len(points))
+        plain = judge(by_nearest(seen.times, seen.detections), owners, len(points))
+        unseen = [sum(who not in there for there in owners) for who in range(len(points))]
+        print(f"{clip.stem:24} {mine.sightings:9d}   {mine.switches:8d} {mine.misses:7d} {mine.wrong:6d} "
+              f"{mine.extra:6d}   {unseen} of {len(owners)}; {plain.switches}, {plain.wrong}, "
+              f"{plain.extra}")  # fmt: skip
 
 
 def sides(times: np.ndarray, seeds: int) -> None:
@@ -316,7 +188,8 @@ def sides(times: np.ndarray, seeds: int) -> None:
         wrong, whole = wrong + int(bad.sum()), whole + int((~bad).sum())
         left, spoilt = left + int((amiss & bad).sum()), spoilt + int((amiss & ~bad).sum())
     print(
-        f"sides: of {wrong} exchanged frames {left} stay exchanged in some limb; of {whole} right ones {spoilt} are spoilt"
+        f"sides: of {wrong} exchanged frames {left} stay exchanged in some limb; "
+        f"of {whole} right ones {spoilt} are spoilt"
     )
 
 

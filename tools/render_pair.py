@@ -87,9 +87,15 @@ def main() -> None:
         stream = container.add_stream("libx264", rate=Fraction(args.fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "23", "preset": "fast"}
-        empty = [scene.draw_empty(camera).copy() for scene in scenes]
+        empty = []
+        for scene in scenes:
+            with scene.gl:
+                empty.append(scene.draw_empty(camera).copy())
         for frame in range(frames):
-            pictures = [scene.draw(walk, frame, camera) for scene, walk in zip(scenes, walks, strict=True)]
+            pictures = []
+            for scene, walk in zip(scenes, walks, strict=True):
+                with scene.gl:  # each has a context of its own
+                    pictures.append(scene.draw(walk, frame, camera).copy())
             picture = np.ascontiguousarray(laid_over(pictures, empty, depths[:, frame]))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())

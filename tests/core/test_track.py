@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests import walkers
 from video_to_pose import track
+from video_to_pose.detect import appearance
 from video_to_pose.errors import InputError, SetupError
 from video_to_pose.settings import DetectSettings, TrackSettings
 
@@ -163,6 +165,326 @@ def test_nothing_to_make_a_motion_from_is_one_clear_sentence(frames, code):
     assert caught.value.code == code
     assert caught.value.message.endswith(".")
     assert caught.value.hint
+
+
+# --- identities ----------------------------------------------------------------------------------------------------
+
+STEADY = walkers.Detector(jitter=0.004, misses=0.0, doubles=0.0)
+
+
+def colours(shade):
+    return np.tile([shade, 0.0, 0.1 - 0.2 * shade], 7)
+
+
+def walk(x0, speed, who, height=360.0, **more):
+    return walkers.Walker(walkers.line(x0, speed), height, colours(0.2 + 0.3 * who), **more)
+
+
+def followed(people, seconds=6.0, errs=STEADY, seed=0, cuts=(), settings=None):
+    """Whose the detections of each track are, as runs (owner, first frame, last frame); tracks by first sighting."""
+    times = even(int(seconds * 30))
+    found, owners = walkers.detect(people, times, errs, np.random.default_rng(seed))
+    whose = {id(d): owners[f][k] for f, frame in enumerate(found) for k, d in enumerate(frame)}
+    tracks = sorted(track.find_people(times, found, SIZE, settings, cuts), key=lambda p: (p.first_s, p.number))
+    return tracks, [{whose[id(d)] for d in one.detections} for one in tracks]
+
+
+def test_two_people_who_cross_keep_their_identities():
+    tracks, owners = followed([walk(100, 190, 0, 330), walk(1200, -200, 1, 380)])
+    assert owners in ([{0}, {1}], [{1}, {0}])
+    assert all(len(one.frames) > 150 for one in tracks)
+
+
+def test_people_who_meet_and_turn_back_are_not_exchanged():
+    one = walkers.Walker(walkers.bounce(100, 180, 2.9, 380), 330, colours(0.2))
+    other = walkers.Walker(walkers.bounce(1180, -180, 2.9, 390), 380, colours(0.5), 2.0)
+    _, owners = followed([one, other])
+    assert owners in ([{0}, {1}], [{1}, {0}])
+
+
+def test_a_detector_that_goes_over_to_who_is_in_front_is_found_out():
+    """Behind somebody a detection slides onto them and stays: what follows looks like the other and is theirs."""
+    times = even(120)
+    front, behind = walk(200, 150, 0, 380), walk(900, -150, 1, 340)
+    front_poses, behind_poses = walkers.pose(front, times), walkers.pose(behind, times)
+    meeting = 70  # frames: both at about x = 550
+
+    def seen(points, who):
+        return walkers.Detection(walkers.NAMES, points.astype(np.float32), np.full(33, 0.9, np.float32),
+                                 None, colours(0.2 + 0.3 * who).astype(np.float32))  # fmt: skip
+
+    frames = []
+    for f in range(120):
+        if abs(f - meeting) < 8:  # one detection: who was behind before slides onto who is in front
+            share = np.clip((f - meeting + 8) / 10, 0, 1)
+            frames.append([seen((1 - share) * behind_poses[f] + share * front_poses[f], int(share < 0.5))])
+        else:
+            frames.append([seen(front_poses[f], 0), seen(behind_poses[f], 1)])
+    people = track.find_people(times, frames, SIZE)
+    assert len(people) == 2
+    for person in people:
+        shades = [detection.appearance[0] for detection in person.detections]
+        assert np.ptp([shades[0], shades[-1]]) < 0.01
+        assert np.mean(np.isclose(shades, shades[0])) > 0.9
+
+
+def test_the_one_behind_is_the_same_after_being_hidden():
+    tracks, owners = followed([walk(560, 10, 0, 300), walk(100, 220, 1, 420)], errs=walkers.Detector(drifts=0.0))
+    assert owners in ([{0}, {1}], [{1}, {0}])
+    assert max(tracks[0].last_s, tracks[1].last_s) > 5.5
+
+
+def leaving(t):
+    x = 700 + 220 * np.where(t < 4, t, 8 - t)
+    return np.stack([np.where((t > 2.2) & (t < 5.8), x + 900, x), np.full_like(t, 380.0)], axis=1)
+
+
+def test_who_leaves_and_comes_back_is_known_by_their_looks():
+    people = [walk(350, 5, 0, 330), walkers.Walker(leaving, 380, colours(0.5))]
+    tracks, owners = followed(people, seconds=8.0)
+    assert len(tracks) == 2
+    assert owners in ([{0}, {1}], [{1}, {0}])
+    back = next(one for one, whose in zip(tracks, owners, strict=True) if whose == {1})
+    assert back.first_s < 0.1 and back.last_s > 7.5
+    assert np.diff(back.frames).max() > 60
+
+
+def test_somebody_else_who_comes_in_where_one_left_is_somebody_else():
+    times = even(150)
+    frames, first, second = [], walk(600, 250, 0), walk(1500, -150, 1)
+    for f, (a, b) in enumerate(zip(walkers.pose(first, times), walkers.pose(second, times), strict=True)):
+        seen = [] if 70 < f < 80 else [(a, 0)] if f <= 70 else [(b, 1)]
+        frames.append([walkers.Detection(walkers.NAMES, p.astype(np.float32), np.full(33, 0.9, np.float32), None,
+                                         colours(0.2 + 0.3 * who).astype(np.float32)) for p, who in seen])  # fmt: skip
+    assert len(track.find_people(times, frames, SIZE)) == 2
+
+
+def test_no_track_goes_over_a_cut_but_a_person_is_known_again_in_the_next_shot():
+    def path(t):
+        return np.stack([np.where(t < 2, 300 + 50 * t, 900 - 50 * t), np.full_like(t, 380.0)], axis=1)
+
+    people = [walkers.Walker(path, 360, colours(0.2)), walkers.Walker(lambda t: path(t) + [200, 0], 350, colours(0.5))]
+    tracks, owners = followed(people, seconds=4.0, cuts=[60])
+    assert len(tracks) == 4 and all(len(whose) == 1 for whose in owners)
+    assert all(one.frames[-1] < 60 or one.frames[0] >= 60 for one in tracks)
+    assert {one.shot for one in tracks} == {0, 1}
+    assert len({(one.identity, min(whose)) for one, whose in zip(tracks, owners, strict=True)}) == 2
+
+
+def test_a_cut_over_which_somebody_walks_on_is_none():
+    tracks, _ = followed([walk(100, 100, 0)], seconds=4.0, cuts=[60])
+    assert len(tracks) == 1
+
+
+def test_a_glimpse_of_somebody_is_nobody():
+    frames = [[person(100 + 5 * i)] for i in range(60)]
+    frames[20] = [*frames[20], person(900)]
+    assert len(track.find_people(even(60), frames, SIZE)) == 1
+
+
+# --- bystanders ----------------------------------------------------------------------------------------------------
+
+
+def main_owner(people, **more):
+    tracks, owners = followed(people, **more)
+    return next(whose for one, whose in zip(tracks, owners, strict=True) if one.number == 1)
+
+
+def test_a_poster_never_moves_and_is_not_chosen_however_large():
+    poster = walk(900, 0, 0, 600, swing=0.0)
+    tracks, owners = followed([poster, walk(150, 80, 1, 300)])
+    assert main_owner([poster, walk(150, 80, 1, 300)]) == {1}
+    assert [one.is_still for one in tracks] == [whose == {0} for whose in owners]
+
+
+def test_a_poster_filmed_by_a_moving_camera_is_a_poster():
+    tracks, owners = followed([walk(900, -60, 0, 500, swing=0.0), walk(350, 20, 1, 300)])
+    assert [one.is_still for one in tracks] == [whose == {0} for whose in owners]
+
+
+@pytest.mark.parametrize("swing", [0.0, 0.1])
+def test_a_detector_that_now_sees_the_actor_now_a_bystander_behind_leads_to_no_jump(swing):
+    actor, times = walk(100, 190, 1, 380), even(180)
+    bystander = walk(640, 0, 0, 330, swing=swing)
+    one_at_a_time = walkers.Detector(most=1, misses=0.0)
+    found, _ = walkers.detect([bystander, actor], times, one_at_a_time, np.random.default_rng(0))
+    result = track.make_track(times, found, SIZE)
+    frames = np.rint(result.timestamps * 30).astype(int)
+    truth = walkers.pose(actor, times)[frames]
+    off = np.nanmedian(np.linalg.norm(result.positions - truth, axis=-1), axis=1)
+    assert np.isfinite(off).sum() > 130
+    assert np.nanmax(off) < 0.12 * 380
+    assert (off > 0.05 * 380).sum() <= 3
+
+
+def test_a_mirror_image_is_told_from_its_person():
+    times = even(150)
+    real = walkers.pose(walk(300, 40, 0, 360), times)
+    mirrored = real[:, walkers.exchanged(np.arange(33)[:, None])[:, 0]] * [-1, 1] + [1280, 0]
+    frames = [[walkers.Detection(walkers.NAMES, p.astype(np.float32), np.full(33, 0.9, np.float32))
+               for p in ((m - [0, 380]) * 0.8 + [100, 300], r)]
+              for m, r in zip(mirrored, real, strict=True)]  # fmt: skip
+    people = track.find_people(times, frames, SIZE)
+    assert [one.reflection_of for one in people] == [None, 1]
+
+
+def test_two_who_walk_in_step_are_no_mirror_images():
+    people, _ = followed([walk(200, 60, 0, phase=1.0), walk(600, 60, 1, phase=1.0)])
+    assert all(one.reflection_of is None for one in people)
+
+
+# --- who is meant --------------------------------------------------------------------------------------------------
+
+
+def crowd():
+    """Large for half a second, small in the middle all the time, of middle size at the side."""
+
+    def frame(i):
+        small, middling = person(620 + 10 * np.sin(i / 5), height=150), person(150 + 15 * np.sin(i / 6), height=300)
+        large = person(1000, 50, height=500)
+        for one, swing in ((small, 12), (middling, 25), (large, 40)):
+            one.positions[[2, 5, 10], 0] += swing * np.sin(i / 3)
+        return [small, middling, large] if i < 16 else [small, middling] if i < 100 else [small]
+
+    return even(120), [frame(i) for i in range(120)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "height"),
+    [
+        (TrackSettings(), 300),
+        (TrackSettings(person="largest"), 500),
+        (TrackSettings(person="longest"), 150),
+        (TrackSettings(person="central"), 150),
+        (TrackSettings(person="1"), 300),
+        (TrackSettings(at=(0.2, 1000, 300)), 500),
+        (TrackSettings(at=(3.2, 150, 250), person="longest"), 300),
+    ],
+)
+def test_a_person_is_chosen_as_asked(settings, height):
+    times, frames = crowd()
+    result = track.make_track(times, frames, SIZE, settings)
+    nose, ankle = result.positions[:, 0, 1], result.positions[:, NAMES.index("right_ankle"), 1]
+    np.testing.assert_allclose(ankle - nose, height, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (TrackSettings(person="9"), "no-such-person"),
+        (TrackSettings(at=(0.5, 640, 700)), "nobody-there"),
+        (TrackSettings(at=(3.9, 1000, 300)), "nobody-there"),
+    ],
+)
+def test_somebody_who_is_not_there_cannot_be_chosen(settings, code):
+    times, frames = crowd()
+    with pytest.raises(InputError) as caught:
+        track.make_track(times, frames, SIZE, settings)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_people_tell_when_they_are_seen_and_where_best():
+    times, frames = crowd()
+    people = track.find_people(times, frames, SIZE)
+    assert [one.number for one in people] == [1, 2, 3]
+    assert sum(one.weight for one in people) == pytest.approx(1.0)
+    large = next(one for one in people if one.box[3] - one.box[1] > 400)
+    assert (large.first_s, large.last_s) == (0.0, pytest.approx(15 / 30))
+    assert large.best_frame in large.frames and 850 < large.box[0] < large.box[2] < 1150
+
+
+# --- left and right ------------------------------------------------------------------------------------------------
+
+
+def test_bursts_of_exchanged_sides_are_put_right():
+    times, rng = even(180), np.random.default_rng(1)
+    truth = walkers.pose(walk(100, 120, 0), times)
+    frames = []
+    for f, points in enumerate(truth + rng.normal(0, 2.0, truth.shape)):
+        bad = f in (20, 21, 22, 60, 100, 101) or 130 <= f < 140
+        points = walkers.exchanged(points) if bad else points
+        frames.append([walkers.Detection(walkers.NAMES, points.astype(np.float32), np.full(33, 0.9, np.float32))])
+    limbs = [walkers.SIDED[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip", "ankle")]
+
+    def errors(settings):
+        result = track.make_track(times, frames, SIZE, settings)
+        return np.linalg.norm(result.positions - truth, axis=-1)[:, limbs].max(axis=1)
+
+    assert (errors(TrackSettings(mend_sides=False)) > 20).sum() == 16
+    assert (errors(TrackSettings()) > 20).sum() <= 2
+
+
+def test_legs_that_cross_while_walking_sideways_on_are_left_alone():
+    times = even(180)
+    truth = walkers.pose(walk(100, 120, 0), times)
+    truth[..., 0] = (truth[..., 0] - truth[..., :1, 0]) * np.where(np.arange(33) > 22, 1.0, 0.2) + truth[..., :1, 0]
+    points = truth + np.random.default_rng(0).normal(0, 2.0, truth.shape)
+    mended, scores = points.copy(), np.full(points.shape[:2], 0.9)
+    exchanged = track.mend_sides(walkers.NAMES, times, mended, scores, np.full(180, 360.0))
+    assert sum(int(group.sum()) for group in exchanged) <= 5
+
+
+def test_a_person_who_turns_round_is_left_alone():
+    times = even(120)
+    across = np.cos(np.pi * np.clip((times - 1.0) / 1.5, 0, 1))[:, None]  # from front to back
+    points = np.repeat(walkers.standing()[None] * 360 + (500, 380), 120, axis=0)
+    points[..., 0] = 500 + (points[..., 0] - 500) * across
+    scores = np.full(points.shape[:2], 0.9)
+    exchanged = track.mend_sides(walkers.NAMES, times, points, scores, np.full(120, 360.0))
+    assert not any(group.any() for group in exchanged)
+
+
+# --- cuts and looks ------------------------------------------------------------------------------------------------
+
+
+def pictures(seed, count, drift=1):
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 150, 3)  # a place has colours of its own
+    wide = np.repeat(np.repeat(rng.integers(low, low + 100, (9, 40, 3)), 20, axis=0), 20, axis=1).astype(np.uint8)
+    return [wide[:, drift * f : drift * f + 320] for f in range(count)]
+
+
+def cuts_of(frames):
+    watch = track.ShotWatcher()
+    for frame in frames:
+        watch(frame)
+    return watch.cuts()
+
+
+def test_cuts_are_found_and_pans_and_flashes_are_none():
+    assert cuts_of(pictures(0, 30) + pictures(1, 30) + pictures(2, 20)) == [30, 60]
+    assert cuts_of(pictures(0, 60, drift=7)) == []
+    flashing = pictures(0, 40)
+    flashing[20] = np.full_like(flashing[20], 250)
+    assert cuts_of(flashing) == []
+    assert cuts_of([]) == []
+
+
+def test_looks_are_the_colours_of_clothes_and_not_of_sides():
+    points = (walkers.standing() * 360 + (500, 300)).astype(np.float32)
+    picture = np.zeros((600, 1000, 3), np.uint8)
+    picture[:300], picture[300:] = (200, 30, 30), (30, 30, 200)  # red above the hips, blue below
+    seen = walkers.Detection(walkers.NAMES, points, np.full(33, 0.9, np.float32))
+    (with_look,) = appearance.look(picture, [seen])
+    parts = with_look.appearance.reshape(len(appearance.PARTS), 3)
+    chest, shanks = parts[appearance.PARTS.index("chest")], parts[appearance.PARTS.index("shanks")]
+    np.testing.assert_allclose(chest, [260 / 3 / 255, 170 / 255, 85 / 255], atol=1e-5)
+    np.testing.assert_allclose(shanks, [260 / 3 / 255, 0, -170 / 255], atol=1e-5)
+    turned = walkers.Detection(walkers.NAMES, walkers.exchanged(points), seen.scores)
+    np.testing.assert_allclose(appearance.measure(picture, turned), with_look.appearance, atol=1e-5)
+
+
+def test_what_is_outside_the_picture_or_hidden_has_no_look():
+    points = (walkers.standing() * 360 + (500, 300)).astype(np.float32)
+    scores = np.where(points[:, 1] > 310, 0.1, 0.9).astype(np.float32)
+    parts = appearance.measure(
+        np.full((600, 1000, 3), 90, np.uint8), walkers.Detection(walkers.NAMES, points, scores)
+    ).reshape(-1, 3)
+    assert np.isnan(parts[appearance.PARTS.index("shanks")]).all()
+    assert np.isfinite(parts[appearance.PARTS.index("chest")]).all()
+    outside = walkers.Detection(walkers.NAMES, points - 2000, np.full(33, 0.9, np.float32))
+    assert np.isnan(appearance.measure(np.zeros((600, 1000, 3), np.uint8), outside)).all()
 
 
 @pytest.mark.slow

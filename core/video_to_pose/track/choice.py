@@ -119,7 +119,9 @@ def choose(people: Sequence[Person], times: Array, image_size: tuple[int, int], 
             f"Give a number from 1 to {len(people)}, or one of: {', '.join(PERSON_CHOICES)}.",
             "no-such-person",
         )
-    real = [person for person in people if not person.is_still and person.reflection_of is None] or list(people)
+    real = [person for person in people if not person.is_still and person.reflection_of is None]
+    if not any(person.last_s - person.first_s >= _STILL_S for person in real):
+        real = list(people)
 
     def size(person: Person) -> float:
         return float(np.median([body_length(found) for found in person.detections]))

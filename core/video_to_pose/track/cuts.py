@@ -14,9 +14,11 @@ Array = NDArray[Any]
 _SAMPLE = (54, 96)  # pixels looked at
 _BLOCK = 6  # of them, averaged to a cell of the layout
 _BINS = 8  # a colour channel, in the histogram
-_LAYOUT_CHANGE = 0.08  # least mean change of the layout, of 0 … 1
-_HISTOGRAM_CHANGE = 0.28  # least share of pixels whose colour is gone
+_LAYOUT_CHANGE = 0.08  # least mean change of the layout, of 0 … 1 …
+_HISTOGRAM_CHANGE = 0.28  # … and least share of pixels whose colour is gone …
+_OTHER_LAYOUT = 0.2  # … or a change of the layout that says enough
 _OUTSTANDING = 3.0  # times what changes usually, shortly before and after
+_RELAXED = 0.7  # of that must be left a frame later
 _AROUND = 8  # frames on each side that say what is usual
 
 
@@ -38,16 +40,21 @@ class ShotWatcher:
     def cuts(self) -> list[int]:
         """Indices of the first frames of new shots (never 0)."""
         changes = np.array(self._changes).reshape(-1, 4)
-        least = np.array([_LAYOUT_CHANGE, _HISTOGRAM_CHANGE])
         found = []
-        for i in np.flatnonzero((changes[:, :2] >= least).all(axis=1)):
-            if i + 1 >= len(changes) or not (changes[i + 1, 2:] >= 0.7 * least).all():
-                continue  # a flash: the frame after it is as the one before it
+        for i in np.flatnonzero(_is_other(changes[:, :2])):
+            if i + 1 >= len(changes) or not all(_is_other(changes[k, 2:] / _RELAXED) for k in range(max(i, 2), i + 2)):
+                continue  # a flash: before and after it the picture is the same
             around = np.concatenate([changes[max(i - _AROUND, 1) : i, :2], changes[i + 1 : i + 1 + _AROUND, :2]])
             usual = np.median(around, axis=0) if len(around) else np.zeros(2)
-            if (changes[i, :2] >= _OUTSTANDING * usual).all():
+            if changes[i, 0] >= _OUTSTANDING * usual[0]:
                 found.append(int(i))
         return found
+
+
+def _is_other(changes: Array) -> Array:
+    """(...,) whether a change (..., 2) of layout and histogram makes another picture."""
+    layout, histogram = changes[..., 0], changes[..., 1]
+    return (layout >= _LAYOUT_CHANGE) & (histogram >= _HISTOGRAM_CHANGE) | (layout >= _OTHER_LAYOUT)
 
 
 def _summary(rgb: NDArray[np.uint8]) -> tuple[Array, Array]:

@@ -43,6 +43,7 @@ _JOIN_S = 2.0  # by where somebody was going they are known again for so long �
 _BRIEF_S = 0.25  # … but a glimpse leads no farther than this …
 _BRIEF_TIMES = 2.0  # … and so many times as long as it was itself
 _MOST_COST = 14.0  # of a joint; dearer, and somebody ends here and somebody else begins
+_MISSED = 1.0  # what a joint costs that leaves frames out, so that two people do not share one's sightings
 _STRAY = 0.08  # body sizes by which a path is unsure at once …
 _STRAY_PER_S = 0.6  # … and more with each second unseen
 _STRAYED = 3.0  # times that, and it is somebody else
@@ -58,6 +59,8 @@ _SAME_LOOK = 4.0  # mean squared difference in spreads up to which a look may be
 _OTHER_LOOK = 2.0  # … if the next best differ so many times more
 _MEETING = 0.6  # body sizes between two people's centres at which they may be mistaken for each other
 _EXCHANGE = 3.0  # by which cost exchanged must be better than not
+_LEAP = 0.12  # body sizes off the path between neighbours that nobody leaps in a frame
+_LEAP_S = 0.4
 _GHOST_S = 1.0
 _GHOST_SHARE = 0.4
 _LEAST_RETURN_S = 0.4  # shorter tracks belong to nobody by their looks alone …
@@ -157,13 +160,30 @@ def follow(sightings: Sightings) -> list[Track]:
     tracks = _join(sightings, _split_at_changes(sightings, tracks, stretches, spread), spread)
     tracks = _mend_exchanges(sightings, tracks, spread)
     tracks = _join_returns(sightings, tracks, spread)
-    real = [track for track in tracks if not _is_ghost(sightings, track)]
+    real = [_without_leaps(sightings, track) for track in tracks if not _is_ghost(sightings, track)]
     return sorted(real or tracks, key=lambda track: track[0])
+
+
+def _without_leaps(seen: Sightings, track: Track) -> Track:
+    """Without single sightings that leap off the path and back, faster than anybody can."""
+    if len(track) < 5:
+        return track
+    at, times, sizes = seen.centres[track], seen.times[track], seen.sizes[track]
+    leaps = np.zeros(len(track), dtype=bool)
+    middle = np.arange(2, len(track) - 2)
+    off = []
+    for reach in (1, 2):
+        before, after = middle - reach, middle + reach
+        share = ((times[middle] - times[before]) / (times[after] - times[before]))[:, None]
+        off.append(np.linalg.norm(at[middle] - (1 - share) * at[before] - share * at[after], axis=1) / sizes[middle])
+    near = times[middle + 2] - times[middle - 2] <= _LEAP_S
+    leaps[middle] = (np.minimum(*off) > _LEAP) & near
+    return [sighting for sighting, leap in zip(track, leaps, strict=True) if not leap]
 
 
 def _is_ghost(seen: Sightings, track: Track) -> bool:
     """Never seen but on somebody else, and briefly or now and then: a detection gone astray."""
-    if _CLEAR <= np.count_nonzero(~seen.crowded[track]):
+    if np.count_nonzero(~seen.crowded[track]) >= _CLEAR:
         return False
     frames = int(seen.frames[track[-1]] - seen.frames[track[0]]) + 1
     return bool(seen.times[track[-1]] - seen.times[track[0]] < _GHOST_S or len(track) < _GHOST_SHARE * frames)
@@ -388,6 +408,7 @@ def _join(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
             j = order[k]
             if seen.shots[track[-1]] == seen.shots[tracks[j][0]]:
                 cost = _join_cost(ends[i], starts[j], float(begins[k] - ended), spread)
+                cost += _MISSED * (seen.frames[tracks[j][0]] - seen.frames[track[-1]] > 1)
                 if cost < _MOST_COST:
                     links[i, j] = cost
     return _chain(tracks, _cheapest(links, len(tracks)))
@@ -463,7 +484,7 @@ def _split_at_changes(seen: Sightings, tracks: list[Track], stretches: list[Trac
         doubtful = seen.crowded[own] | np.isin(own, list(starts))
         doubtful[0] = False
         edges = [0]
-        for last, following in zip(clear[:-1], clear[1:], strict=True):
+        for last, following in pairwise(clear):
             places = np.arange(last + 1, following + 1)
             if not doubtful[places].any():
                 continue
