@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,14 +34,18 @@ def run(command: Sequence[str]) -> Cost:
     """Run a program to its end. The core's source folder is on its path."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "core"), str(ROOT)])}
     began = time.perf_counter()
-    child = subprocess.Popen(list(command), stdout=subprocess.PIPE, env=environment, encoding="utf-8")
-    assert child.stdout is not None
-    out = child.stdout.read()
-    _, status, used = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with exit code {child.returncode}")
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            list(command), stdout=subprocess.PIPE, stderr=errors, env=environment, encoding="utf-8"
+        )
+        assert child.stdout is not None
+        out = child.stdout.read()
+        _, status, used = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            errors.seek(0)
+            raise SystemExit(errors.read().decode(errors="replace"))
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / _PER_MEGABYTE, out)
 
 

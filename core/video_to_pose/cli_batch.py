@@ -114,6 +114,10 @@ def _place(options: Options, count: int) -> batch.Place:
     if options.scheduler:
         from . import cluster
 
+        if options.workers or options.memory:
+            hint = "Leave them out: they are said when the cluster's workers are started."
+            raise InputError("--workers and --memory are of this machine, not of a cluster.", hint, "usage")
+
         return cluster.on_cluster(options.scheduler)
     memory = physical_megabytes()
     workers = min(options.workers or default_workers(os.cpu_count() or 1, memory), count)

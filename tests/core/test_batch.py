@@ -478,7 +478,11 @@ def test_ctrl_c_and_a_farms_stop_end_with_130(monkeypatch, tmp_path, sent, capsy
     assert not _any_runs(files(tmp_path / "trace"))
 
 
-@pytest.mark.parametrize("arguments", [("--workers", "0"), ("--memory", "-1"), ("--height", "9")], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [("--workers", "0"), ("--memory", "-1"), ("--height", "9"), ("--scheduler", "tcp://x:1", "--workers", "2")],
+    ids=str,
+)
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, arguments, capsys):
     (tmp_path / "a.mp4").touch()
     assert cli.main(["batch", str(tmp_path), "-o", str(tmp_path / "out"), *arguments]) == 2
