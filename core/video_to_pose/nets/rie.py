@@ -471,8 +471,8 @@ def enter_stage(net: RIE, stage: Stage) -> RIE:
     return fresh.train(net.training)
 
 
-def loss(net: RIE, keypoints: Tensor, joints: Tensor) -> tuple[Tensor, dict[str, float]]:
+def loss(net: RIE, keypoints: Tensor, joints: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean per-joint position error on windows: keypoints (N, T, K, 2), joints (N, T, J, 3) of which the target
     counts; metres relative to the root."""
     total = (net.window(keypoints) - joints[:, net.target]).norm(dim=-1).mean()
-    return total, {"mpjpe": total.item()}
+    return total, {"mpjpe": total.detach()}

@@ -534,14 +534,14 @@ def _shares(total: int, sizes: list[int]) -> tuple[int, ...]:
     return tuple(shares)
 
 
-def loss(net: SRNet, keypoints: Tensor, joints: Tensor) -> tuple[Tensor, dict[str, float]]:
+def loss(net: SRNet, keypoints: Tensor, joints: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """L1 (supplementary, Sec. 1) on windows: keypoints (N, T, K, 2), joints (N, T, J, 3) of which the target counts.
 
     Joints are metres relative to the root, or `pixel_targets` with pixel normalisation.
     """
     answer, truth = net.window(keypoints), joints[:, net.target]
     total = (answer - truth).abs().mean()
-    return total, {"l1": total.item(), "mpjpe": (answer - truth).norm(dim=-1).mean().item()}
+    return total, {"l1": total.detach(), "mpjpe": (answer - truth).detach().norm(dim=-1).mean()}
 
 
 # --- Input normalisation (supplementary, Sec. 1) -------------------------------------------------------------------

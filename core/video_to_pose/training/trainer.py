@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.sequences import Sequence2D3D
-from ..errors import Cancelled, InputError
+from ..errors import Cancelled, InputError, SetupError
 from ..evaluation import protocols
 from ..lift.onnx_net import check_keypoints
 from ..nets.catalogue import Entry, Recipe, Stage
@@ -133,7 +133,7 @@ def train(
         InputError: sequences that do not fit, a checkpoint in the way or of another training, or a loss that is no
             number any more.
         Cancelled: stopped by the user or the system, after the step at hand; the checkpoint is up to date.
-        SetupError: a device that is not here.
+        SetupError: a device or a compiler that is not here.
     """
     with joined(run.device) as processes:
         trainer = _Trainer(entry, settings, skeleton, sequences, run, recipe or entry.recipe, test, notes, processes)
@@ -307,7 +307,7 @@ class _Trainer:
             return self.progress.steps / (self._epochs(self.stage) * self.steps_in_epoch)
         earlier = sum(stage.epochs for stage in self.recipe.stages[: self.progress.stage - 1]) / self.recipe.epochs
         share = self.stage.epochs / self.recipe.epochs
-        return self.processes.agree((self._seconds() / (60 * self.run.minutes) - earlier) / share)
+        return max(0.0, self.processes.agree((self._seconds() / (60 * self.run.minutes) - earlier) / share))
 
     def _all_done(self) -> float:
         earlier = sum(stage.epochs for stage in self.recipe.stages[: self.progress.stage - 1]) / self.recipe.epochs
@@ -401,10 +401,12 @@ class _Trainer:
             group["lr"] = rate
         momentum = optimisers.norm_momentum(self.recipe, done, self.progress.steps)
         if momentum is not None:
+            if self.run.compile:  # each other momentum is compiled anew: five of them
+                momentum = 10 ** (round(2 * math.log10(momentum)) / 2)
             optimisers.set_norm_momentum(self.net, momentum)
         kind = {"single": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.run.precision]
         with torch.autocast(self.device.type, kind, enabled=self.run.precision != "single"):
-            total, parts = self.step(batch)
+            total, parts = self._compiled(batch) if self.run.compile else self.step(batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         if self.recipe.clip_gradients:
@@ -414,6 +416,20 @@ class _Trainer:
         self.scaler.update()
         self.entry.after_step(self.net)
         return {**parts, "loss": total.detach()}
+
+    def _compiled(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss by way of torch's compiler, whose failures are told as what they are."""
+        try:
+            answer: tuple[Tensor, dict[str, Tensor | float]] = self.step(batch)
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+                raise
+            raise SetupError(
+                f"PyTorch cannot compile {self.entry.id} here ({type(error).__name__}).",
+                "Leave --compile out, or install a C++ compiler that suits this PyTorch.",
+                "no-compiler",
+            ) from error
+        return answer
 
     def _tell(self, record: Record, sums: _Sums) -> None:
         self.told_at = time.monotonic()

@@ -313,7 +313,7 @@ def test_learning_reduces_the_loss():
     keypoints, joints = torch.randn(32, 27, 17, 2), torch.randn(32, 27, 17, 3)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2, amsgrad=True)
     first, parts = loss(net, keypoints, joints)
-    assert parts["mpjpe"] == pytest.approx(first.item())
+    assert parts["mpjpe"].item() == pytest.approx(first.item())
     for _ in range(30):
         total, _ = loss(net, keypoints, joints)
         optimizer.zero_grad()

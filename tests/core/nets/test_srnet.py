@@ -294,7 +294,7 @@ def test_learning_reduces_the_loss_and_reaches_the_context():
     keypoints, joints = torch.randn(64, 9, 17, 2), torch.randn(64, 9, 17, 3)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     first, parts = loss(net, keypoints, joints)
-    assert first.item() == pytest.approx(parts["l1"])
+    assert first.item() == pytest.approx(parts["l1"].item())
     for _ in range(20):
         total, _ = loss(net, keypoints, joints)
         optimizer.zero_grad()
