@@ -440,6 +440,7 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (DetectSettings, "max_people"): "--max-people",
     (DetectSettings, "card"): "--detector-card",
     (DetectSettings, "device"): "--device",
+    (DetectSettings, "look_every"): "--look-every",
     (TrackSettings, "max_gap_s"): "--max-gap",
     (TrackSettings, "person"): "--person",
     (TrackSettings, "at"): "--at",
@@ -565,6 +566,13 @@ def _add_detect_options(parser: argparse.ArgumentParser) -> None:
         help="card of your own ONNX detector, in place of --detector; see docs/detectors.md",
     )
     _add_device(group)
+    group.add_argument(
+        "--look-every",
+        type=int,
+        default=DetectSettings.look_every,
+        metavar="N",
+        help="with rtmpose and the like: look for people in every Nth frame only; 3 to 5 is much faster",
+    )
     group.add_argument("--min-score", type=float, default=DetectSettings.min_score, help="below it nobody is found")
     group.add_argument(
         "--max-people",

@@ -152,6 +152,8 @@ def _providers(device: str, folder: Path) -> list[Any]:
 class Network:
     """An ONNX file that takes one batch of pictures and is run batch by batch.
 
+    Some files say that they take any number of pictures and then fail with more than one: those are run one by one.
+
     On CUDA, input stays in memory of the device that is made once for each size of batch, and batches are filled up
     to powers of two, since every new size makes the device stop and plan anew.
 
@@ -159,17 +161,20 @@ class Network:
         session: ONNX Runtime's.
         device: where it runs.
         bound: whether inputs are bound to memory of the device; None: where that helps.
+        name: of the file, for messages.
     """
 
     session: Any
     device: str = "cpu"
     bound: bool | None = None
+    name: str = "the network"
+    _one_by_one: bool = False
     _inputs: dict[tuple[int, ...], Any] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, device: str = "auto", threads: int = 0, spin: bool = True) -> Network:
         """As `open_session`."""
-        return cls(*open_session(path, device, threads, spin=spin))
+        return cls(*open_session(path, device, threads, spin=spin), name=path.name)
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -189,9 +194,23 @@ class Network:
         """The named outputs for a batch (N, …) of any N >= 1, each (N, …); at most `most` run at once.
 
         Outputs whose second axis differs between runs (as many rows as were found) are filled with zeros.
+
+        Raises:
+            InputError: the network fails on a single picture.
         """
-        size = self.input_shape[0] or most
-        parts = [self._run(batch[start : start + size], outputs) for start in range(0, len(batch), size)]
+        size = self.input_shape[0] or (1 if self._one_by_one else most)
+        try:
+            parts = [self._run(batch[start : start + size], outputs) for start in range(0, len(batch), size)]
+        except _RunFailed as error:
+            if self._one_by_one or self.input_shape[0] or min(size, len(batch)) == 1:
+                raise InputError(
+                    f"{self.name} fails on {self.device}: {error}",
+                    "Export the network again, or try --device cpu.",
+                    "model-failed",
+                ) from error
+            _log.info("%s takes one picture at a time (%s)", self.name, error)
+            self._one_by_one = True
+            return self(batch, outputs, most)
         return {name: _joined([part[name] for part in parts]) for name in outputs}
 
     def _run(self, batch: Array, outputs: Sequence[str]) -> Mapping[str, Array]:
@@ -201,10 +220,15 @@ class Network:
             batch = np.concatenate([batch, np.zeros((full - count, *batch.shape[1:]), batch.dtype)])
         batch = np.ascontiguousarray(batch, dtype=self.input_type)
         name = self.session.get_inputs()[0].name
-        if self._is_bound():
-            answers = self._run_bound(name, batch, outputs)
-        else:
-            answers = self.session.run(list(outputs), {name: batch})
+        try:
+            if self._is_bound():
+                answers = self._run_bound(name, batch, outputs)
+            else:
+                answers = self.session.run(list(outputs), {name: batch})
+        except _run_errors() as error:
+            raise _RunFailed(str(error).splitlines()[0]) from error
+        if any(len(answer) != len(batch) for answer in answers):
+            raise _RunFailed(f"{len(batch)} pictures gave {len(answers[0])} answers")
         return {
             output: np.asarray(answer[:count], dtype=np.float32)
             for output, answer in zip(outputs, answers, strict=True)
@@ -229,6 +253,16 @@ class Network:
         self.session.run_with_iobinding(binding)
         answers: list[Array] = binding.copy_outputs_to_cpu()
         return answers
+
+
+class _RunFailed(Exception):
+    """The network did not run with this batch."""
+
+
+def _run_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return state.Fail, state.InvalidArgument, state.RuntimeException, state.NotImplemented, state.EPFail
 
 
 def _joined(parts: list[Array]) -> Array:

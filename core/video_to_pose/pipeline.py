@@ -114,6 +114,7 @@ _POSSIBLE = {
     "video.start_s": ("start", 0.0, np.inf, "seconds"),
     "detect.min_score": ("least score", 0.0, 1.0, ""),
     "detect.max_people": ("number of people", 1, np.inf, ""),
+    "detect.look_every": ("number of frames from look to look", 1, np.inf, ""),
     "track.max_gap_s": ("longest gap", 0.0, np.inf, "seconds"),
     "camera.height_m": ("height", 0.3, 3.0, "metres"),
     "motion.smoothing_cutoff_hz": ("smoothing cut-off", 0.0, np.inf, "hertz"),

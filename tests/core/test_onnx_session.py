@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 from tests import networks
 from video_to_pose import onnx_session
@@ -90,6 +92,21 @@ def test_a_network_of_one_size_of_batch_is_given_that_size(tmp_path, path, size)
     assert fixed(pictures, ["simcc_x"])["simcc_x"] == pytest.approx(
         Network.open(path, "cpu")(pictures, ["simcc_x"])["simcc_x"], abs=1e-4
     )
+
+
+def test_a_network_that_claims_to_take_batches_and_does_not_is_run_one_by_one(tmp_path, path):
+    model = onnx.load(path)
+    shape = numpy_helper.from_array(np.array([1, 3, SIZE[1], SIZE[0]]), "one")
+    model.graph.initializer.append(shape)
+    model.graph.node.insert(0, helper.make_node("Reshape", ["input", "one"], ["picture"]))
+    model.graph.node[1].input[0] = "picture"
+    onnx.save(model, tmp_path / "baked.onnx")
+    baked, pictures = Network.open(tmp_path / "baked.onnx", "cpu"), batch(3)
+    good = Network.open(path, "cpu")(pictures, ["simcc_x"])["simcc_x"]
+    for _ in range(2):
+        assert baked(pictures, ["simcc_x"])["simcc_x"] == pytest.approx(good, abs=1e-4)
+    with pytest.raises(InputError, match=r"baked\.onnx fails on cpu"):
+        baked(pictures[:, :, :-1], ["simcc_x"])
 
 
 def test_bound_memory_gives_the_same(path):

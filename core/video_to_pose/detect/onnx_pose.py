@@ -40,6 +40,7 @@ class _Batch:
     """Frames on their way through the steps."""
 
     frames: list[Frame]
+    looks: list[int]  # which of them are searched for people; the last one always is
     pictures: list[Image.Image] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     tensor: Array | None = None
@@ -126,11 +127,13 @@ class OnnxPose:
         readers = [_Reader(one, file, settings.device) for one, file in zip(card.networks(), files, strict=True)]
         self._whole, self._part = readers[0], readers[-1]
         self.device = self._part.network.device
+        self._before: tuple[float, Array] | None = None  # when people were looked for last, and their boxes
         self._frames_at_once = _FRAMES_AT_ONCE.get(self.device, _FRAMES_AT_ONCE_ON_DEVICE)
 
     def __call__(self, frame: Frame) -> list[Detection]:
         """People in this frame."""
-        batch: Any = [frame]
+        self._before = None
+        batch: Any = ([frame], [0])
         for step in self._steps():
             batch = step(batch)
         people: list[Detection] = batch.people[0]
@@ -141,7 +144,10 @@ class OnnxPose:
         steps = self._steps()
         if self.device == "cpu":  # the networks share its cores: one after the other is faster
             steps = [steps[0], _one_after_another(steps[1:])]
-        batches = relay(_grouped(frames, self._frames_at_once), steps)
+        self._before = None
+        every = 1 if self.card.finds == "both" else self._settings.look_every
+        size = max(self._frames_at_once // every, 1) * every
+        batches = relay(_grouped(frames, size, every), steps)
         try:
             for batch in batches:
                 yield from zip(batch.frames, batch.people, strict=True)
@@ -164,20 +170,26 @@ class OnnxPose:
             return [self._look, self._read_whole]
         return [self._look, self._find, self._cut, self._read_parts]
 
-    def _look(self, frames: list[Frame]) -> _Batch:
-        card = self._whole.card
+    def _look(self, group: tuple[list[Frame], list[int]]) -> _Batch:
+        card, (frames, looks) = self._whole.card, group
         pictures = [Image.fromarray(frame.rgb) for frame in frames]
-        cuts = [letterbox(picture.size, card.size, card.centred) for picture in pictures]
-        seen = [cut_out(picture, cut, card.fill) for picture, cut in zip(pictures, cuts, strict=True)]
-        return _Batch(frames, pictures, cuts, tensor(seen, card.normalisation))
+        cuts = [letterbox(pictures[i].size, card.size, card.centred) for i in looks]
+        seen = [cut_out(pictures[i], cut, card.fill) for i, cut in zip(looks, cuts, strict=True)]
+        return _Batch(frames, looks, pictures, cuts, tensor(seen, card.normalisation))
 
     def _find(self, batch: _Batch) -> _Batch:
         assert batch.tensor is not None
         answers = self._whole.answer(batch.tensor)
         boxes, scores = _boxes(self._whole, answers)
-        for cut, found, score in zip(batch.cuts, boxes, scores, strict=True):
+        times = [frame.time_s for frame in batch.frames]
+        done = 0
+        for look, cut, found, score in zip(batch.looks, batch.cuts, boxes, scores, strict=True):
             kept = self._people(found, score, self._whole.card.output.overlap)
-            batch.boxes.append(cut.to_picture(found[kept].reshape(-1, 2, 2)).reshape(-1, 4))
+            people = cut.to_picture(found[kept].reshape(-1, 2, 2)).reshape(-1, 4)
+            now = (times[look], people)
+            batch.boxes += boxes_between(self._before or now, now, times[done:look])
+            batch.boxes.append(people)
+            self._before, done = now, look + 1
         batch.tensor = None
         return batch
 
@@ -249,17 +261,52 @@ def _boxes(reader: _Reader, answers: Sequence[Array]) -> tuple[Array, Array]:
     return decode.listed_boxes(first, answers[1] if len(answers) > 1 else None, output.person)
 
 
-def _grouped(frames: Iterable[Frame], size: int) -> Generator[list[Frame], None, None]:
+_SAME_PERSON = 0.1  # share of their union from which two boxes of different frames are one person's
+
+
+def boxes_between(before: tuple[float, Array], after: tuple[float, Array], times: Sequence[float]) -> list[Array]:
+    """People's boxes at times between two looks for them.
+
+    Who was there both times moves evenly from place to place; who was there only once is taken to be where he was seen,
+    up to half way.
+
+    Args:
+        before, after: when people were looked for, and their boxes (N, 4) and (M, 4).
+        times: between those.
+    """
+    (start, old), (end, new) = before, after
+    if not times:
+        return []
+    alike = np.array([decode.shared(box, new) for box in old]).reshape(len(old), len(new))
+    pairs: list[tuple[int, int]] = []
+    while alike.size and alike.max() > _SAME_PERSON:
+        i, j = (int(k) for k in np.unravel_index(alike.argmax(), alike.shape))
+        pairs.append((i, j))
+        alike[i], alike[:, j] = 0.0, 0.0
+    alone_old = np.delete(old, [i for i, _ in pairs], axis=0)
+    alone_new = np.delete(new, [j for _, j in pairs], axis=0)
+    between = []
+    for time_s in times:
+        share = (time_s - start) / (end - start) if end > start else 1.0
+        moved = [(1 - share) * old[i] + share * new[j] for i, j in pairs]
+        between.append(np.concatenate([np.reshape(moved, (-1, 4)), alone_old if share < 0.5 else alone_new]))
+    return between
+
+
+def _grouped(frames: Iterable[Frame], size: int, every: int) -> Generator[tuple[list[Frame], list[int]], None, None]:
+    """Frames in groups that end with a look for people, and which frames of a group are looked at."""
     source = iter(frames)
     group: list[Frame] = []
+    first = 0  # where the group's first look is: in the very first frame, then always at the end of `every` frames
     try:
         for frame in source:
             group.append(frame)
-            if len(group) == size:
-                yield group
-                group = []
+            if len(group) == size or (not first and every > 1):
+                yield group, list(range(first, len(group), every))
+                group, first = [], every - 1
         if group:
-            yield group
+            looks = list(range(first, len(group), every))
+            yield group, looks if looks and looks[-1] == len(group) - 1 else [*looks, len(group) - 1]
     finally:
         close = getattr(source, "close", None)
         if close is not None:

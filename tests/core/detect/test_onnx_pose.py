@@ -10,7 +10,7 @@ import pytest
 from tests import networks
 from video_to_pose import cli, detect, weights
 from video_to_pose.detect import card
-from video_to_pose.detect.onnx_pose import OnnxPose
+from video_to_pose.detect.onnx_pose import OnnxPose, boxes_between
 from video_to_pose.errors import InputError, SetupError
 from video_to_pose.formats import keypoints as keypoint_files
 from video_to_pose.lift.normalize import LIFTER_KEYPOINTS
@@ -186,6 +186,35 @@ def test_on_a_device_all_steps_overlap_and_give_the_same(simcc):
         overlapped = [people for _, people in detector.stream(frames(5))]
     for one, other in zip(usual, overlapped, strict=True):
         assert np.stack([p.positions for p in one]) == pytest.approx(np.stack([p.positions for p in other]))
+
+
+@pytest.mark.parametrize("every", [2, 3, 5, 50])
+def test_looking_for_people_now_and_then_gives_them_in_every_frame(tmp_path, every, monkeypatch):
+    looks = []
+    real = Network._run
+
+    def watched(self, batch, outputs):
+        looks.append(len(batch) if "dets" in outputs else 0)
+        return real(self, batch, outputs)
+
+    monkeypatch.setattr(Network, "_run", watched)
+    with detect.load(folder_with(tmp_path, look_every=every)) as detector:
+        found = [people for _, people in detect.stream(detector, iter(frames(12)))]
+    assert len(found) == 12
+    for people, truth in zip(found, map(moving, range(12)), strict=True):
+        check(people, truth, 17, 0.2, one_step=0.1)
+    assert sum(looks) == {2: 7, 3: 5, 5: 4, 50: 2}[every], "the first frame, every so many, and the last"
+
+
+def test_people_between_two_looks():
+    old = np.array([[0, 0, 10, 20], [100, 0, 110, 20]], float)
+    new = np.array([[300, 0, 310, 20], [4, 2, 14, 22]], float)
+    early, late = boxes_between((1.0, old), (2.0, new), [1.25, 1.75])
+    assert early.tolist() == [[1, 0.5, 11, 20.5], [100, 0, 110, 20]], "moved evenly; who goes is there at first"
+    assert late.tolist() == [[3, 1.5, 13, 21.5], [300, 0, 310, 20]], "who comes is there later"
+    nobody = np.zeros((0, 4))
+    assert [len(boxes) for boxes in boxes_between((1.0, nobody), (2.0, old), [1.25, 1.75])] == [0, 2]
+    assert boxes_between((1.0, nobody), (2.0, nobody), [1.5])[0].shape == (0, 4)
 
 
 def test_networks_of_one_picture_a_run_work_too(tmp_path):
