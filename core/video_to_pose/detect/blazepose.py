@@ -133,7 +133,8 @@ class BlazePose:
         scores = geometry.sigmoid(landmarks[:, :, 3:]).min(axis=-1)
         kept = distinct(positions[:, : len(self.names)], regions[:, 2], presence[:, 0], self._min_score)
         middle, end = (positions[kept, mark] for mark in geometry.NEXT_REGION)
-        return [self._detection(positions[i], scores[i], world[i]) for i in kept], geometry.body_region(middle, end)
+        people = [self._detection(positions[i], scores[i], world[i]) for i in kept]
+        return people, geometry.body_region(middle, end)
 
     def _detection(self, positions: Array, scores: Array, world: Array) -> Detection:
         keypoints = slice(len(self.names))

@@ -10,6 +10,7 @@ N is free. The arithmetic is float32 throughout, as it is on a CPU in TFLite.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -339,7 +340,10 @@ def to_onnx(model: bytes, outputs: Sequence[int] | None = None) -> bytes:
 
     if model[4:8] != b"TFL3":
         raise UnknownNetwork("it is no TFLite model")
-    network = _read(model)
+    try:
+        network = _read(model)
+    except (IndexError, ValueError, struct.error) as error:
+        raise UnknownNetwork(f"it cannot be read: {error}") from error
     places = range(len(network.outputs)) if outputs is None else outputs
     builder = _Builder(network)
     for operator in _needed(network, [network.outputs[place] for place in places]):

@@ -172,7 +172,7 @@ def test_an_odd_pixel_of_padding_goes_after(size, kernel, stride, expected):
     assert same_padding(size, kernel, stride) == expected
 
 
-@pytest.mark.parametrize("content", [b"", b"noise", b"\x1c\0\0\0TFL4" + bytes(40)])
+@pytest.mark.parametrize("content", [b"", b"noise", b"\x1c\0\0\0TFL4" + bytes(40), b"\xff\0\0\0TFL3" + bytes(40)])
 def test_what_is_no_tflite_model_is_refused(content):
     pytest.importorskip("onnx")
     with pytest.raises(UnknownNetwork):
