@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Points in space become a Take without lifting: ours exactly, others' by name, what they lack by proportion."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,12 @@ from video_to_pose.formats import recorded, table, trc
 from video_to_pose.formats import take as take_format
 from video_to_pose.formats.markers import Markers
 from video_to_pose.marker_take import NEEDED, take_from_markers
+from video_to_pose.rotation import axis_angle_to_matrix
 from video_to_pose.settings import CameraSettings, CaptureSettings, MotionSettings, RetargetSettings
 from video_to_pose.skeleton import BODY_22
 from video_to_pose.types import Take
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "wave.npz"
 JOINTS, PLANTED = walker.walk(3.0)
 TURNS = {  # the file's axes in terms of ours, for each axis that may point up
     "z": lambda p: p,
@@ -109,6 +113,36 @@ def test_what_markers_lack_is_put_by_proportion_and_has_no_confidence(tmp_path):
     assert all(not sure[joint].any() for joint in guessed) and all(sure[joint].all() for joint in NEEDED)
     near = np.linalg.norm(world(found) - world(found)[:1, :1] - (JOINTS - JOINTS[:1, :1]), axis=-1).mean(axis=0)
     assert near.max() < 0.12
+
+
+def test_joints_come_out_of_landmarks_within_millimetres(tmp_path):
+    with np.load(EXAMPLE) as file:
+        names = [str(name) for name in file["landmark_names"]]
+        order = [list(file["joint_names"]).index(joint) for joint in BODY_22.joints]
+        columns = {name: 1000.0 * file["landmarks_camera"][:, k] for k, name in enumerate(names)}
+        truth = file["joints_world"][:, order]
+    found = taken(wide(tmp_path / "mediapipe_body_3d_xyz.csv", columns), rate=30)
+    error = np.linalg.norm(fitted(world(found), truth) - truth, axis=-1)
+    assert error.mean() < 0.005 and error.mean(axis=0).max() < 0.012
+
+
+def fitted(points, truth):
+    """Points turned and moved as a whole onto the truth."""
+    a, b = points.reshape(-1, 3), truth.reshape(-1, 3)
+    U, _, V = np.linalg.svd((a - a.mean(axis=0)).T @ (b - b.mean(axis=0)))
+    turn = U @ np.diag([1, 1, np.sign(np.linalg.det(U @ V))]) @ V
+    return ((a - a.mean(axis=0)) @ turn + b.mean(axis=0)).reshape(points.shape)
+
+
+def test_who_walks_about_levels_the_floor_unless_it_is_not_flat(tmp_path):
+    tilt = axis_angle_to_matrix([1.0, 0.0, 0.0], np.radians(6.0))
+    path = wide(tmp_path / "a.csv", {name: place @ tilt.T for name, place in points(NEEDED).items()})
+    index = [BODY_22.index(name) for name in NEEDED]
+    rise = {}
+    for flat in (True, False):
+        path_of_root = world(taken(path, rate=30, motion=MotionSettings(flat_floor=flat)))[:, index].mean(axis=1)
+        rise[flat] = abs(np.polyfit(path_of_root[:, 1], path_of_root[:, 2], 1)[0])
+    assert rise[True] < np.tan(np.radians(2.5)) < np.tan(np.radians(5.0)) < rise[False]
 
 
 def test_feet_that_stand_are_found(tmp_path):
