@@ -303,6 +303,8 @@ def _as_option(column: str, value: Any) -> list[str]:
     if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in ("true", "false")):
         return [f"--{name}" if str(value).strip().lower() == "true" else f"--no-{name}"]
     values = value if isinstance(value, list) else [str(value).strip()]
+    if len(values) > 1 and all(isinstance(item, int | float) for item in values):
+        values = [",".join(map(str, values))]  # a moment: seconds and a pixel
     return [f"--{name}={item}" for item in values]
 
 

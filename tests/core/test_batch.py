@@ -356,7 +356,7 @@ def test_a_json_manifest_says_the_same(tmp_path):
     rows = [
         {"video": "a.mp4", "outputs": ["one.npz"], "options": {"max_people": 1, "flip": False}, "start": 1},
         {"video": "a.mp4", "outputs": ["two.npz"], "options": ["--start", "3"]},
-        {"video": "b.mp4", "options": "--part-smoothing arms=light"},
+        {"video": "b.mp4", "options": "--part-smoothing arms=light", "person": 2, "at": [3.2, 640, 360]},
     ]
     for content in (rows, {"clips": rows}):
         (tmp_path / "list.json").write_text(json.dumps(content))
@@ -364,6 +364,7 @@ def test_a_json_manifest_says_the_same(tmp_path):
         assert (one.options["max_people"], one.options["flip"], one.options["start"]) == (1, False, 1)
         assert two.options["start"] == 3 and len({one.name, two.name, b.name}) == 3
         assert b.options["part_smoothing"] == (("arms", "light"),)
+        assert (b.options["person"], b.options["at"]) == ("2", (3.2, 640, 360))
 
 
 @pytest.mark.parametrize(
