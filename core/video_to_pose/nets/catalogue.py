@@ -374,7 +374,7 @@ CATALOGUE: dict[str, Entry] = {
             together=lambda settings: 64,
             variants={
                 "program": {"channels": 256, "latent": 256, "global_blocks": 2},
-                "small": {"channels": 128, "latent": 128, "width": 512},
+                "small": {"channels": 128, "latent": 128, "width": 256},
             },
         ),
         Entry(
