@@ -46,7 +46,7 @@ def test_imports_inside_the_core_are_relative_and_never_of_blender(path):
 HOMES = {
     "av": {"video.py", "preview.py"},
     "mediapipe": {"detect/mediapipe_pose.py", "mediapipe_bundle.py"},
-    "onnxruntime": {"lift/onnx_lifter.py", "doctor.py"},
+    "onnxruntime": {"onnx_session.py", "doctor.py"},
 }
 """The modules that may know of a package, so that another can take its place there."""
 
