@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,6 +65,12 @@ def by_name(
     Returns:
         K names, positions (K, D) and scores (K,). Of several points of one name the first is taken.
     """
+    known, index = _known(tuple(names))
+    return known, np.asarray(positions)[index], np.asarray(scores)[index]
+
+
+@cache
+def _known(names: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
     common = [common_name(name) for name in names]
     index = [i for i, name in enumerate(common) if name in _KNOWN and common.index(name) == i]
-    return tuple(common[i] for i in index), np.asarray(positions)[index], np.asarray(scores)[index]
+    return tuple(common[i] for i in index), index
