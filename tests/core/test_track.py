@@ -11,7 +11,7 @@ from tests import walkers
 from video_to_pose import track
 from video_to_pose.detect import appearance
 from video_to_pose.errors import InputError, SetupError
-from video_to_pose.settings import DetectSettings, TrackSettings
+from video_to_pose.settings import TrackSettings
 
 SIZE = (1280, 720)
 NAMES = ("nose", *(f"{s}_{p}" for s in ("left", "right") for p in ("shoulder", "hip", "knee", "ankle", "wrist")))
@@ -306,8 +306,12 @@ def test_a_poster_filmed_by_a_moving_camera_is_a_poster():
 def test_a_detector_that_now_sees_the_actor_now_a_bystander_behind_leads_to_no_jump(swing):
     actor, times = walk(100, 190, 1, 380), even(180)
     bystander = walk(640, 0, 0, 330, swing=swing)
-    one_at_a_time = walkers.Detector(most=1, misses=0.0)
-    found, _ = walkers.detect([bystander, actor], times, one_at_a_time, np.random.default_rng(0))
+    both, owners = walkers.detect([bystander, actor], times, STEADY, np.random.default_rng(0))
+    bursts = [*range(40, 44), *range(70, 78), *range(98, 103), *range(120, 122)]
+    found = [
+        [one for one, who in zip(frame, whose, strict=True) if who == (0 if f in bursts else 1)]
+        for f, (frame, whose) in enumerate(zip(both, owners, strict=True))
+    ]
     result = track.make_track(times, found, SIZE)
     frames = np.rint(result.timestamps * 30).astype(int)
     truth = walkers.pose(actor, times)[frames]
@@ -493,17 +497,15 @@ def test_on_real_footage_the_walker_is_chosen_and_not_the_man_on_the_roof():
     if not clip.is_file():
         pytest.skip("no street_walk.mp4 here")
     pytest.importorskip("mediapipe")
-    from video_to_pose import detect, video
+    from video_to_pose import pipeline, video
+    from video_to_pose.settings import CaptureSettings
 
-    times, detections = [], []
     try:
-        with detect.load(DetectSettings()) as detector:
-            for frame in video.read_frames(clip):
-                times.append(frame.time_s)
-                detections.append(detector(frame))
+        seen = pipeline.find_detections(video.probe(clip), CaptureSettings(), lambda _: None, {})
     except SetupError as error:
         pytest.skip(error.message)
-    result = track.make_track(times, detections, (1768, 994))
+    assert seen.cuts == []
+    result = track.make_track(seen.times, seen.detections, seen.image_size, None, seen.cuts)
     assert result.frame_count > 120
     assert result.timestamps[0] > 1.0, "nobody is on the ground at first"
     assert result.timestamps[-1] < 7.5

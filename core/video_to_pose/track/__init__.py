@@ -37,7 +37,7 @@ __all__ = [
 
 Array = NDArray[Any]
 
-_LEAST_S = 0.2  # who is seen shorter is no person of the clip, unless there is nobody else
+_LEAST_S = 0.3  # who is seen shorter is no person of the clip, unless there is nobody else
 _SAME_PLACE = 0.05  # body sizes by which somebody may move over a cut and show that it was none
 
 
@@ -100,7 +100,8 @@ def find_people(
             "no-person",
         )
     tracks = follow(seen)
-    long = [track for track in tracks if seen.times[track[-1]] - seen.times[track[0]] >= _LEAST_S]
+    step = float(np.median(np.diff(times)))
+    long = [track for track in tracks if len(track) * step >= _LEAST_S]
     tracks = long or tracks
     identities = [0] * len(tracks)
     for identity, group in enumerate(alike(seen, tracks, look_spread(seen, tracks))):

@@ -33,6 +33,7 @@ _SIZE_RATIO = 2.0  # by which factor a person's size may differ from when they w
 _NEAR = 0.25  # how far, in body sizes, a person may be from where they were seen last …
 _NEAR_PER_S = 4.5  # … and how much farther for each second since (a sprinter at 8 m/s)
 _NEAR_MOST = 1.0
+_UNLIKE = 0.1  # mean difference of colours, of 0 … 1, from which a leap leads to somebody else
 _STRETCH_GAP_S = 0.12  # a stretch may miss this long
 _DOUBT = 0.12  # by how much, in body sizes, the next best must be worse, else a stretch ends
 _PATH_S = 0.4  # of a stretch's end say where somebody is going
@@ -43,6 +44,8 @@ _JOIN_S = 2.0  # by where somebody was going they are known again for so long �
 _BRIEF_S = 0.25  # … but a glimpse leads no farther than this …
 _BRIEF_TIMES = 2.0  # … and so many times as long as it was itself
 _MOST_COST = 14.0  # of a joint; dearer, and somebody ends here and somebody else begins
+_ALONE = 2.0  # what it costs to leave a glimpse out, that nobody be led astray by it, …
+_ALONE_PER_SIGHTING = 1.5
 _MISSED = 1.0  # what a joint costs that leaves frames out, so that two people do not share one's sightings
 _STRAY = 0.08  # body sizes by which a path is unsure at once …
 _STRAY_PER_S = 0.6  # … and more with each second unseen
@@ -59,8 +62,9 @@ _SAME_LOOK = 4.0  # mean squared difference in spreads up to which a look may be
 _OTHER_LOOK = 2.0  # … if the next best differ so many times more
 _MEETING = 0.6  # body sizes between two people's centres at which they may be mistaken for each other
 _EXCHANGE = 3.0  # by which cost exchanged must be better than not
-_LEAP = 0.12  # body sizes off the path between neighbours that nobody leaps in a frame
-_LEAP_S = 0.4
+_LEAP = 0.12  # body sizes that a trunk never leaps off its path in a frame …
+_LEAP_PER_S = 2.0  # … or in so many seconds
+_LEAP_S = 0.4  # over which the path between neighbours is known
 _GHOST_S = 1.0
 _GHOST_SHARE = 0.4
 _LEAST_RETURN_S = 0.4  # shorter tracks belong to nobody by their looks alone …
@@ -280,11 +284,15 @@ def _step_costs(seen: Sightings, running: list[Track], here: Array) -> Array:
     stay = (np.linalg.norm(offsets, axis=-1) * weights).sum(axis=-1) / size
     go = (np.linalg.norm(offsets - going[:, None, None], axis=-1) * weights).sum(axis=-1) / size
     ratio = np.abs(np.log(seen.sizes[here][None] / seen.sizes[last][:, None]))
-    reach = np.minimum(_NEAR + _NEAR_PER_S * waited, _NEAR_MOST)[:, None]
-    impossible = (np.minimum(stay, go) > reach) | (ratio > np.log(_SIZE_RATIO))
     looks = np.abs(seen.looks[here][None] - seen.looks[last][:, None])
     known = np.isfinite(looks)
     look = np.where(known, looks, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+    reach = np.minimum(_NEAR + _NEAR_PER_S * waited, _NEAR_MOST)[:, None]
+    reach = np.where(look > _UNLIKE, np.minimum(reach, _LEAP), reach)
+    impossible = (np.minimum(stay, go) > reach) | (ratio > np.log(_SIZE_RATIO))
+    shift = seen.centres[here][None] - seen.centres[last][:, None]
+    leap = np.minimum(np.linalg.norm(shift, axis=-1), np.linalg.norm(shift - going[:, None], axis=-1)) / size
+    impossible |= leap > _LEAP + _LEAP_PER_S * waited[:, None]
     return np.where(impossible, np.inf, np.minimum(stay, go) + 0.3 * ratio + look)
 
 
@@ -411,16 +419,18 @@ def _join(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
                 cost += _MISSED * (seen.frames[tracks[j][0]] - seen.frames[track[-1]] > 1)
                 if cost < _MOST_COST:
                     links[i, j] = cost
-    return _chain(tracks, _cheapest(links, len(tracks)))
+    alone = [min(_ALONE + _ALONE_PER_SIGHTING * len(track), _MOST_COST) for track in tracks]
+    return _chain(tracks, _cheapest(links, alone))
 
 
-def _cheapest(links: dict[tuple[int, int], float], count: int) -> dict[int, int]:
-    """Each track's next one, or none at `_MOST_COST`, at the least cost together."""
+def _cheapest(links: dict[tuple[int, int], float], alone: list[float]) -> dict[int, int]:
+    """Each track's next one, or none at its cost `alone`, at the least cost together."""
     if not links:
         return {}
+    count = len(alone)
     rows = [i for i, _ in links] + list(range(count))
     columns = [j for _, j in links] + [count + i for i in range(count)]
-    costs = [cost + 1.0 for cost in links.values()] + [_MOST_COST + 1.0] * count  # the solver takes 0 for no link
+    costs = [cost + 1.0 for cost in links.values()] + [cost + 1.0 for cost in alone]  # the solver takes 0 for no link
     matrix = coo_array((costs, (rows, columns)), shape=(count, 2 * count)).tocsr()
     row, column = min_weight_full_bipartite_matching(matrix)
     return {int(i): int(j) for i, j in zip(row, column, strict=True) if j < count}
