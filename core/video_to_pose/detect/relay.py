@@ -20,18 +20,13 @@ class _Failed:
 def relay(items: Iterable[Any], steps: list[Callable[[Any], Any]], ahead: int = 1) -> Generator[Any, None, None]:
     """What the steps make of every item, in order.
 
-    Taking items and each step run in threads of their own; at most `ahead` finished items wait before each. What any
-    of them raises is raised here, and when the generator is closed early all of them end.
+    Taking items and each step run in threads of their own. One item a step is under way, the one that was given out
+    last among them, and `ahead` more, so that memory is bounded. What any thread raises is raised here, and when the
+    generator is closed early all of them end.
     """
     stop = threading.Event()
-    lines: list[queue.Queue[Any]] = [queue.Queue(ahead) for _ in range(len(steps) + 1)]
-
-    def put(line: queue.Queue[Any], item: Any) -> bool:
-        while not stop.is_set():
-            with suppress(queue.Full):
-                line.put(item, timeout=0.1)
-                return True
-        return False
+    places = threading.Semaphore(len(steps) + ahead)
+    lines: list[queue.Queue[Any]] = [queue.Queue() for _ in range(len(steps) + 1)]
 
     def take(line: queue.Queue[Any]) -> Any:
         while not stop.is_set():
@@ -39,15 +34,22 @@ def relay(items: Iterable[Any], steps: list[Callable[[Any], Any]], ahead: int = 
                 return line.get(timeout=0.1)
         return _END
 
+    def has_place() -> bool:
+        while not stop.is_set():
+            if places.acquire(timeout=0.1):
+                return True
+        return False
+
     def feed() -> None:
         source = iter(items)
         try:
-            for item in source:
-                if not put(lines[0], item):
+            while has_place():
+                item = next(source, _END)
+                lines[0].put(item)
+                if item is _END:
                     return
-            put(lines[0], _END)
         except BaseException as error:  # raised again where the answers are taken
-            put(lines[0], _Failed(error))
+            lines[0].put(_Failed(error))
         finally:
             close = getattr(source, "close", None)
             if close is not None:
@@ -57,15 +59,14 @@ def relay(items: Iterable[Any], steps: list[Callable[[Any], Any]], ahead: int = 
         while True:
             item = take(before)
             if item is _END or isinstance(item, _Failed):
-                put(after, item)
+                after.put(item)
                 return
             try:
-                made = step(item)
+                after.put(step(item))
             except BaseException as error:
-                put(after, _Failed(error))
+                after.put(_Failed(error))
                 return
-            if not put(after, made):
-                return
+            item = None  # memory of what was handed on is the next one's
 
     threads = [threading.Thread(target=feed, daemon=True)]
     threads += [
@@ -81,6 +82,8 @@ def relay(items: Iterable[Any], steps: list[Callable[[Any], Any]], ahead: int = 
             if isinstance(item, _Failed):
                 raise item.error
             yield item
+            item = None
+            places.release()
     finally:
         stop.set()
         for thread in threads:
