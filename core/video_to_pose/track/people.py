@@ -37,6 +37,7 @@ _UNLIKE = 0.1  # mean difference of colours, of 0 … 1, from which a leap leads
 _STRETCH_GAP_S = 0.12  # a stretch may miss this long
 _DOUBT = 0.12  # by how much, in body sizes, the next best must be worse, else a stretch ends
 _PATH_S = 0.4  # of a stretch's end say where somebody is going
+_SPEED_S = 0.12  # what is seen shorter says little of how fast
 _CROWDED = 0.15  # share of a person's box that others in front may cover before looks and path are not trusted
 _LEVEL = 0.03  # share of a person's height by which feet must be lower to be surely in front
 
@@ -50,6 +51,8 @@ _MISSED = 1.0  # what a joint costs that leaves frames out, so that two people d
 _STRAY = 0.08  # body sizes by which a path is unsure at once …
 _STRAY_PER_S = 0.6  # … and more with each second unseen
 _STRAYED = 3.0  # times that, and it is somebody else
+_TURN_PER_S = 0.5  # body sizes a second by which people change their way while unseen
+_TURN_MOST = 4.0
 _LOOK_SPREAD = 0.05  # differences of colour of one person in other light, or from behind
 _LOOK_WEIGHT = 1.0
 _LOOK_MOST = 10.0  # cost of quite another look: light may change too
@@ -341,6 +344,7 @@ class _End:
     time: float
     at: Array
     speed: Array
+    known: float  # 0 … 1: how well the speed is
     unsure: float  # body sizes
     size: float
     look: Array
@@ -357,15 +361,18 @@ def _end(seen: Sightings, track: Track, last: bool, within_s: float = _PATH_S) -
     clear_looks = part[~seen.crowded[part]]
     looks = seen.looks[(clear_looks if len(clear_looks) else part)[:_LOOK_SIGHTINGS]]
     time, size = float(seen.times[used[0]]), float(np.median(seen.sizes[used]))
-    at, speed, unsure = seen.centres[used[0]], np.zeros(2), 0.0
+    at, speed, unsure, known = seen.centres[used[0]], np.zeros(2), 0.0, 0.0
     if len(used) >= 3 and np.ptp(seen.times[used]) > 0:
         past = seen.times[used] - time
         speed, at = np.polyfit(past, seen.centres[used], 1)
+        span = float(np.ptp(past))
+        known = span**2 / (span**2 + _SPEED_S**2)
+        speed = speed * known
     else:
         unsure = 0.1
     sighting, lasted = part[0], float(seen.times[track[-1]] - seen.times[track[0]])
     shape = (seen.positions[sighting] - seen.centres[sighting]) / seen.sizes[sighting]
-    return _End(time, at, speed, unsure, size, _median(looks), shape, lasted, len(clear_looks) >= _CLEAR)
+    return _End(time, at, speed, known, unsure, size, _median(looks), shape, lasted, len(clear_looks) >= _CLEAR)
 
 
 def _look_cost(a: Array, b: Array, spread: Array, sure: bool) -> float:
@@ -389,7 +396,8 @@ def _path_cost(end: _End, begin: _End) -> float:
     resize = abs(np.log(begin.size / end.size)) / (0.12 + 0.4 * gap)
     if stray > _STRAYED or resize > 4.0:
         return float("inf")
-    return 0.5 * float(stray**2 + resize**2)
+    turn = float(np.linalg.norm(end.speed - begin.speed)) / size / _TURN_PER_S
+    return 0.5 * float(stray**2 + resize**2) + min(0.5 * turn**2, _TURN_MOST) * end.known * begin.known
 
 
 def _join_cost(end: _End, begin: _End, gap: float, spread: Array) -> float:
@@ -419,21 +427,23 @@ def _join(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
                 cost += _MISSED * (seen.frames[tracks[j][0]] - seen.frames[track[-1]] > 1)
                 if cost < _MOST_COST:
                     links[i, j] = cost
-    alone = [min(_ALONE + _ALONE_PER_SIGHTING * len(track), _MOST_COST) for track in tracks]
-    return _chain(tracks, _cheapest(links, alone))
+    glimpses = {i: cost for i, t in enumerate(tracks) if (cost := _ALONE + _ALONE_PER_SIGHTING * len(t)) < _MOST_COST}
+    return _chain(tracks, _cheapest(links, glimpses, len(tracks)))
 
 
-def _cheapest(links: dict[tuple[int, int], float], alone: list[float]) -> dict[int, int]:
-    """Each track's next one, or none at its cost `alone`, at the least cost together."""
+def _cheapest(links: dict[tuple[int, int], float], glimpses: dict[int, float], count: int) -> dict[int, int]:
+    """Each track's next one at the least cost together.
+
+    Whoever has none costs `_MOST_COST`; a glimpse that has none and is nobody's next costs less.
+    """
     if not links:
         return {}
-    count = len(alone)
-    rows = [i for i, _ in links] + list(range(count))
-    columns = [j for _, j in links] + [count + i for i in range(count)]
-    costs = [cost + 1.0 for cost in links.values()] + [cost + 1.0 for cost in alone]  # the solver takes 0 for no link
-    matrix = coo_array((costs, (rows, columns)), shape=(count, 2 * count)).tocsr()
+    rows = [i for i, _ in links] + list(glimpses) + list(range(count))
+    columns = [j for _, j in links] + list(glimpses) + [count + i for i in range(count)]
+    costs = [*links.values(), *glimpses.values(), *[_MOST_COST] * count]
+    matrix = coo_array((np.array(costs) + 1.0, (rows, columns)), shape=(count, 2 * count)).tocsr()  # 0 is no link
     row, column = min_weight_full_bipartite_matching(matrix)
-    return {int(i): int(j) for i, j in zip(row, column, strict=True) if j < count}
+    return {int(i): int(j) for i, j in zip(row, column, strict=True) if j < count and j != i}
 
 
 def _chain(tracks: list[Track], following: dict[int, int]) -> list[Track]:
