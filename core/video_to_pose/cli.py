@@ -304,8 +304,9 @@ def _make_folder(out: Path) -> None:
 
 def _fetch_model(settings: CaptureSettings, options: Options) -> None:
     """Fetch the detector's model when it is not here yet, saying so."""
-    from . import detect
+    from . import detect, pipeline
 
+    pipeline.check_settings(settings)
     detect.fetch_models(settings.detect, _teller(options))
 
 

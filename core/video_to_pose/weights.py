@@ -272,7 +272,7 @@ def fetch_to(entry: WeightFile, path: Path, report: Report | None = None) -> Pat
     tell = report or (lambda _: None)
     by_hand = f"save {entry.url} as {path}"
     if entry.member:
-        by_hand = f"save the file …{entry.member} inside {entry.url} as {path}"
+        by_hand = f"save the {entry.member} file inside {entry.url} as {path}"
     if os.environ.get(OFFLINE_VARIABLE):
         raise SetupError(
             f"The model {entry.label} is not here yet, and going online is not allowed.",
