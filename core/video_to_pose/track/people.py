@@ -14,6 +14,7 @@ No step joins over a cut.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -322,11 +323,13 @@ def look_spread(seen: Sightings, tracks: Sequence[Track]) -> Array:
 
 def _median(looks: Array) -> Array:
     """Median over the first axis of the finite values; NaN where there is none."""
-    known = np.isfinite(looks).any(axis=0)
-    result = np.full(looks.shape[1:], np.nan)
-    if known.any():
-        result[known] = np.nanmedian(looks[:, known], axis=0)
-    return result
+    ordered = np.sort(looks, axis=0)  # NaN last
+    count = np.isfinite(ordered).sum(axis=0)
+    if not len(looks):
+        return np.full(looks.shape[1:], np.nan)
+    low, high = np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2
+    columns = np.arange(looks.shape[1])
+    return np.where(count > 0, (ordered[low, columns] + ordered[np.minimum(high, len(looks) - 1), columns]) / 2, np.nan)
 
 
 def look_difference(a: Array, b: Array, spread: Array) -> float:
@@ -401,8 +404,6 @@ def _path_cost(end: _End, begin: _End) -> float:
 
 
 def _join_cost(end: _End, begin: _End, gap: float, spread: Array) -> float:
-    if gap > _BRIEF_S + _BRIEF_TIMES * min(end.lasted, begin.lasted):
-        return float("inf")
     cost = _path_cost(end, begin)
     if not np.isfinite(cost):
         return cost
@@ -422,8 +423,11 @@ def _join(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
         ended = seen.times[track[-1]]
         for k in range(*np.searchsorted(begins, [ended, ended + _JOIN_S], side="right")):
             j = order[k]
+            gap = float(begins[k] - ended)
+            if gap > _BRIEF_S + _BRIEF_TIMES * min(ends[i].lasted, starts[j].lasted):
+                continue
             if seen.shots[track[-1]] == seen.shots[tracks[j][0]]:
-                cost = _join_cost(ends[i], starts[j], float(begins[k] - ended), spread)
+                cost = _join_cost(ends[i], starts[j], gap, spread)
                 cost += _MISSED * (seen.frames[tracks[j][0]] - seen.frames[track[-1]] > 1)
                 if cost < _MOST_COST:
                     links[i, j] = cost
@@ -504,17 +508,19 @@ def _split_at_changes(seen: Sightings, tracks: list[Track], stretches: list[Trac
         doubtful = seen.crowded[own] | np.isin(own, list(starts))
         doubtful[0] = False
         edges = [0]
-        for last, following in pairwise(clear):
+        first = 0  # of `clear` since the last edge
+        for k, (last, following) in enumerate(pairwise(clear)):
             places = np.arange(last + 1, following + 1)
             if not doubtful[places].any():
                 continue
-            before = own[clear[(clear <= last) & (clear >= edges[-1])]][-_LOOK_SIGHTINGS:]
-            after = own[clear[clear >= following]][:_LOOK_SIGHTINGS]
+            before = own[clear[max(first, k + 1 - _LOOK_SIGHTINGS) : k + 1]]
+            after = own[clear[k + 1 : k + 1 + _LOOK_SIGHTINGS]]
             if min(len(before), len(after)) < _CLEAR:
                 continue
             if look_difference(_median(seen.looks[before]), _median(seen.looks[after]), spread) > _CHANGED_LOOK:
                 leaps = np.abs(seen.looks[own[places]] - seen.looks[own[places - 1]])
                 edges.append(int(places[np.argmax(np.where(np.isfinite(leaps), leaps, 0).sum(axis=1))]))
+                first = k + 1
         parts += [track[a:b] for a, b in pairwise([*edges, len(track)])]
     return parts
 
@@ -581,10 +587,8 @@ def _mend_exchanges(seen: Sightings, tracks: list[Track], spread: Array) -> list
 
 def _window(seen: Sightings, track: Track, begin: float, end: float) -> Track:
     """What is seen clearly of a track between two times."""
-    times = seen.times[track]
-    return [
-        s for s, inside in zip(track, (times >= begin) & (times <= end), strict=True) if inside and not seen.crowded[s]
-    ]
+    first, last = (bisect(track, time, key=seen.times.__getitem__) for time in (np.nextafter(begin, -np.inf), end))
+    return [sighting for sighting in track[first:last] if not seen.crowded[sighting]]
 
 
 def _meeting_cost(end: _End, begin: _End, spread: Array) -> float:
