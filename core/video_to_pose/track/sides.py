@@ -21,8 +21,8 @@ _GROUPS = {
     "arms": ("shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hand"),
     "face": ("eye", "ear", "mouth"),
 }
-_EXCHANGED = 0.012  # what reading a frame as exchanged costs, in body sizes
-_MOST = 0.25  # body sizes of change of speed that count, so that a glitch is no proof
+_EXCHANGED = 0.02  # what reading a frame as exchanged costs, in body sizes
+_MOST = 0.15  # body sizes of change of speed that count, so that a glitch is no proof
 _APART_S = 0.15  # frames farther apart say nothing of each other
 
 
