@@ -9,6 +9,7 @@ same for decoding, so that an hour's memory can be measured without an hour's wo
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -108,7 +109,7 @@ class Repeating:
             return self.found[-1]
         index = frame.index % (2 * self.frames - 2)
         people = self.found[min(index, 2 * self.frames - 2 - index)]
-        return [replace(p, positions=p.positions.copy(), scores=p.scores.copy()) for p in people]
+        return [copy.deepcopy(person) for person in people]
 
     def __enter__(self) -> Repeating:
         return self

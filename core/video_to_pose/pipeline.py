@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import logging
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -60,6 +61,7 @@ def capture(path: Path, settings: CaptureSettings, progress: Report | None = Non
     seconds: dict[str, float] = {}
     info, lifter = _open(path, settings, report, seconds)
     keypoints = find_keypoints(info, settings, report, seconds)
+    _give_back_memory()
     return _told_whence(lift_and_solve(keypoints, lifter, settings, report, seconds), info, settings, seconds)
 
 
@@ -273,6 +275,12 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _give_back_memory() -> None:
+    """Hand freed memory to the system, where glibc keeps it: an hour's detections are many small arrays."""
+    with suppress(OSError, AttributeError, TypeError):  # other systems have no such call, and no such need
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _sha256(path: Path) -> str:
