@@ -154,8 +154,8 @@ def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, 
         yaw, planted_yaw = (heading, heading) if slide else _headings(heading, sure, rate)
         level = axis_angle_to_matrix(_UP, yaw)
         own = axis_angle_to_matrix(_UP, yaw - heading) @ leg.foot[span]
-        ball = (leg.ankle[span] + leg.foot[span] @ leg.ball) * [1, 1, 0]
-        heel = (leg.ankle[span] + leg.foot[span] @ leg.heel) * [1, 1, 0]
+        ball: Array = (leg.ankle[span] + leg.foot[span] @ leg.ball) * [1, 1, 0]
+        heel: Array = (leg.ankle[span] + leg.foot[span] @ leg.heel) * [1, 1, 0]
         if not slide:
             across = axis_angle_to_matrix(_UP, planted_yaw) @ (leg.ball - leg.heel)
             ball, heel = _spots(ball, heel, across, contact[span], sure)
