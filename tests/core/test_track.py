@@ -282,6 +282,17 @@ def test_a_glimpse_of_somebody_is_nobody():
     assert len(track.find_people(even(60), frames, SIZE)) == 1
 
 
+@pytest.mark.parametrize("rate", [10, 25, 60])
+def test_who_moves_wildly_is_followed_at_any_frame_rate(rate):
+    times = np.arange(4 * rate) / rate
+    wild = walkers.Walker(
+        lambda t: np.stack([640 + 500 * np.sin(1.8 * t), 380 + 120 * np.sin(9 * t)], axis=1), 200, colours(0.3), 0, 1.5
+    )
+    found, _ = walkers.detect([wild], times, walkers.Detector(misses=0.1), np.random.default_rng(1))
+    (one,) = track.find_people(times, found, SIZE)
+    assert len(one.frames) >= 0.95 * sum(bool(people) for people in found)
+
+
 # --- bystanders ----------------------------------------------------------------------------------------------------
 
 

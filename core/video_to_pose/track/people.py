@@ -68,7 +68,8 @@ _MEETING = 0.6  # body sizes between two people's centres at which they may be m
 _EXCHANGE = 3.0  # by which cost exchanged must be better than not
 _LEAP = 0.12  # body sizes that a trunk never leaps off its path in a frame …
 _LEAP_PER_S = 2.0  # … or in so many seconds
-_LEAP_S = 0.4  # over which the path between neighbours is known
+_SPURT_PER_S2 = 15.0  # … or in so many seconds squared, by spurts and turns
+_LEAP_S = 0.45  # over which the path between neighbours is known
 _GHOST_S = 1.0
 _GHOST_SHARE = 0.4
 _LEAST_RETURN_S = 0.4  # shorter tracks belong to nobody by their looks alone …
@@ -184,8 +185,9 @@ def _without_leaps(seen: Sightings, track: Track) -> Track:
         before, after = middle - reach, middle + reach
         share = ((times[middle] - times[before]) / (times[after] - times[before]))[:, None]
         off.append(np.linalg.norm(at[middle] - (1 - share) * at[before] - share * at[after], axis=1) / sizes[middle])
+    beside = (times[middle + 1] - times[middle - 1]) / 2
     near = times[middle + 2] - times[middle - 2] <= _LEAP_S
-    leaps[middle] = (np.minimum(*off) > _LEAP) & near
+    leaps[middle] = (np.minimum(*off) > _LEAP + _SPURT_PER_S2 * beside**2) & near
     return [sighting for sighting, leap in zip(track, leaps, strict=True) if not leap]
 
 
