@@ -204,6 +204,10 @@ def peak_megabytes() -> float | None:
     """The most memory this process held so far (None on Windows)."""
     if sys.platform == "win32":
         return None
+    with contextlib.suppress(OSError):  # Linux: getrusage would count what the parent held when it started us
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(float(line.split()[1]) / 1024, 1)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.batch_work import work
@@ -134,6 +135,12 @@ def test_a_clip_that_takes_too_much_memory_fails_alone(tmp_path):
     assert (found["big"].outcome, found["big"].code) == ("failed", "memory")
     assert "300 MB" in found["big"].error and found["small"].outcome == "done"
     assert files(tmp_path / "out") == {"small.a", "small.b"}
+
+
+def test_a_process_does_not_answer_for_what_its_parent_held(tmp_path):
+    held = np.ones(50_000_000)  # 400 MB
+    found = run(make_clips(tmp_path, ["small"]), batch.here(1, 300))
+    assert held.nbytes and found["small"].outcome == "done"
 
 
 def test_a_second_run_does_only_what_changed(tmp_path):
