@@ -37,6 +37,8 @@ def carriers(armature: bpy.types.Object, switches: Switches) -> dict[str, str | 
         switches: values that count instead of the present ones.
     """
     driven = _driven(armature, switches)
+    if armature.pose is None:  # made a moment ago: nothing was evaluated yet, so nothing can be tied to it
+        return {bone.name: bone.parent.name if bone.parent else None for bone in armature.data.bones}
     out = {bone.name: _carrier(armature, bone, driven) for bone in armature.pose.bones}
     for bone in armature.pose.bones:
         if _circular(out, bone.name):

@@ -18,7 +18,7 @@ from typing import ClassVar
 import bpy
 from bpy.app.handlers import persistent
 
-from . import engine, rigs
+from . import bone_maps, engine, rigs
 from .core.video_to_pose import protocol
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 from .core.video_to_pose.formats import take as take_file
@@ -117,7 +117,7 @@ def start(
         raise InputError(f"The video {video} does not exist.", "Choose the video again.", "video-missing")
     if armature is not None:  # found out now, not after minutes of work
         rigs.check_armature(armature)
-        rigs.retarget.map_bones(rigs.read_rig(armature))
+        bone_maps.of(armature, rigs.read_rig(armature))
     takes = user_folder("takes")
     job = protocol.Job(video, settings, takes / f".{uuid.uuid4().hex}.npz")
     State.outcome = None
