@@ -49,12 +49,7 @@ def with_markers(action: bpy.types.Action, motion: Motion, frames: NDArray[np.fl
 
 def same(one: Motion, other: Motion) -> bool:
     """Whether two motions have the same contacts, in whatever order they name them."""
-
-    def of(motion: Motion, name: str) -> NDArray[np.bool_]:
-        names = motion.contact_names
-        return motion.contacts[:, names.index(name)] if name in names else np.zeros(motion.frame_count, dtype=bool)
-
-    return all(np.array_equal(of(one, name), of(other, name)) for name in NAMES)
+    return all(np.array_equal(one.contact(name), other.contact(name)) for name in NAMES)
 
 
 def _parsed(marker: str) -> tuple[str, str] | None:

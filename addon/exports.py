@@ -14,7 +14,7 @@ from pathlib import Path
 
 import bpy
 
-from .core.video_to_pose import retarget
+from . import bone_maps
 from .core.video_to_pose.errors import InputError
 from .core.video_to_pose.files import written_whole
 from .rigs import read_rig
@@ -279,7 +279,7 @@ def _has_root_bone(armature: bpy.types.Object, deform_only: bool) -> bool:
         return True
     tops = [name for name in kept if bones[name].parent is None]
     try:
-        hips = retarget.map_bones(read_rig(armature)).single["hips"]
+        hips = bone_maps.of(armature, read_rig(armature)).single["hips"]
     except InputError:
         return False
     return len(tops) == 1 and any(above.name == tops[0] for above in bones[hips].parent_recursive)

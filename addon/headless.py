@@ -144,7 +144,7 @@ def _add_retarget_options(parser: argparse.ArgumentParser) -> None:
 
 def _retarget_settings(settings: ModuleType, errors: Any, options: argparse.Namespace) -> Any:
     pairs = [tuple(word.partition("=")[::2]) for word in options.part_smoothing]
-    parts, presets = ("trunk", "head", "arms", "hands", "legs", "feet"), ("off", "light", "standard", "strong")
+    parts, presets = settings.SMOOTHED_PARTS, settings.SMOOTHINGS
     for part, preset in pairs:
         if part not in parts or preset not in presets:
             raise errors.InputError(

@@ -11,14 +11,19 @@ from . import bone_maps, session
 _SETUP_CODES = ("engine-missing", "engine-incomplete", "engine-python", "package-missing", "no-mediapipe")
 
 
-class CapturePanel(bpy.types.Panel):
+class _InTab:
+    """Where all our panels are."""
+
+    bl_category = "Video to Pose"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+
+
+class CapturePanel(_InTab, bpy.types.Panel):
     """Motion capture from a video"""
 
     bl_idname = "VIDEO_TO_POSE_PT_capture"
     bl_label = "Video to Pose"
-    bl_category = "Video to Pose"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -43,14 +48,11 @@ class CapturePanel(bpy.types.Panel):
             _draw_outcome(layout, session.State.outcome, _characters(context))
 
 
-class OptionsPanel(bpy.types.Panel):
+class OptionsPanel(_InTab, bpy.types.Panel):
     """What is known of the clip, and how the motion comes into the scene"""
 
     bl_idname = "VIDEO_TO_POSE_PT_options"
     bl_label = "Options"
-    bl_category = "Video to Pose"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     bl_parent_id = "VIDEO_TO_POSE_PT_capture"
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
@@ -75,14 +77,11 @@ class OptionsPanel(bpy.types.Panel):
         column.prop(fields, "camera")
 
 
-class CharacterPanel(bpy.types.Panel):
+class CharacterPanel(_InTab, bpy.types.Panel):
     """How the motion is laid on the character"""
 
     bl_idname = "VIDEO_TO_POSE_PT_character"
     bl_label = "Character"
-    bl_category = "Video to Pose"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     bl_parent_id = "VIDEO_TO_POSE_PT_capture"
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
@@ -107,14 +106,11 @@ class CharacterPanel(bpy.types.Panel):
         layout.operator("video_to_pose.apply_take", text="Apply a Take…", icon="FILE_FOLDER").filepath = ""
 
 
-class BonesPanel(bpy.types.Panel):
+class BonesPanel(_InTab, bpy.types.Panel):
     """Which bone of the chosen armature plays which part"""
 
     bl_idname = "VIDEO_TO_POSE_PT_bones"
     bl_label = "Bones"
-    bl_category = "Video to Pose"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     bl_parent_id = "VIDEO_TO_POSE_PT_capture"
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
 

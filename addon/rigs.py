@@ -106,7 +106,7 @@ def apply_take(
         else:
             check_armature(armature)
         rig = read_rig(armature)
-        bone_map = bone_maps.of(armature, rig)
+        bone_map = retarget.BONE_MAP if made else bone_maps.of(armature, rig)
         animation = retarget.solve(take.motion, rig, bone_map, settings.retarget)
         start = context.scene.frame_start if settings.frame_start is None else settings.frame_start
         if settings.match_scene:
@@ -114,7 +114,7 @@ def apply_take(
         frames = key_frames(animation.timestamps, scene_rate(context.scene), start)
         action = undo.enter_context(new_action(armature, settings.name))
         if settings.camera:
-            moved = _origin(armature, settings.retarget)
+            moved = np.zeros(3) if settings.retarget.start == "world" else retarget.origin_of(rig, bone_map)
             camera = undo.enter_context(
                 matching_camera(context, take, settings.video, f"{settings.name} camera", float(frames[0]), moved)
             )
@@ -356,14 +356,6 @@ def _scene_matched(scene: bpy.types.Scene, animation: RigAnimation, start: int) 
     except BaseException:
         scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end = before
         raise
-
-
-def _origin(armature: bpy.types.Object, settings: RetargetSettings) -> NDArray[np.float64]:
-    """(3,) where the Take's origin comes to lie in the scene."""
-    if settings.start == "world":
-        return np.zeros(3)
-    rig = read_rig(armature)
-    return retarget.origin_of(rig, bone_maps.of(armature, rig))
 
 
 @contextmanager

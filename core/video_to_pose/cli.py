@@ -343,7 +343,7 @@ def _write_bvh(take: Any, out: Path, options: Options) -> None:
     from .formats import bvh
 
     rig = retarget.rig_from_motion(take.motion)
-    animation = retarget.solve(take.motion, rig, retarget.map_bones(rig), retarget_settings(options))
+    animation = retarget.solve(take.motion, rig, retarget.BONE_MAP, retarget_settings(options))
     export = export_settings(options)
     bvh.write(
         animation,

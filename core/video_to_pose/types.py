@@ -191,6 +191,12 @@ class Motion:
     def frame_count(self) -> int:
         return len(self.timestamps)
 
+    def contact(self, name: str) -> NDArray[np.bool_]:
+        """(F,) whether what has this name is planted; never, where it is not among `contact_names`."""
+        if name not in self.contact_names:
+            return np.zeros(self.frame_count, dtype=np.bool_)
+        return self.contacts[:, self.contact_names.index(name)]
+
     @property
     def frame_rate(self) -> float:
         """Frames per second (30.0 for a single frame, which has no rate of its own)."""

@@ -11,10 +11,11 @@ from .fidelity import end_errors, limb_errors
 from .planted import planted
 from .reduction import reduce_keys
 from .repair import repair
-from .rig import rig_from_motion
+from .rig import BONE_MAP, rig_from_motion
 from .solve import origin_of, solve
 
 __all__ = [
+    "BONE_MAP",
     "BoneMap",
     "end_errors",
     "limb_errors",

@@ -22,6 +22,7 @@ from ..rotation import (
 from ..settings import RetargetSettings
 from ..types import Rig, RigAnimation
 from .frames import SIDES
+from .smoothing import smooth_path
 from .target import Target
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 _UP = np.array([0.0, 0.0, 1.0])
+_HEADING_HZ, _PATH_HZ = 1.0, 1.5  # of what carries the path: calmer than the hips
 
 
 def write_keys(body: Body, settings: RetargetSettings) -> RigAnimation:
@@ -50,7 +52,6 @@ def write_keys(body: Body, settings: RetargetSettings) -> RigAnimation:
         b = index[name]
         turns.setdefault(b, body.turns["hips"])
         heads[b] = body.hips + body.turns["hips"] @ (target.heads[b] - target.heads[hips])
-    carrier_turn, carrier = _carrier(body)
     objects = None
     if settings.root_motion == "root":
         if not bone_map.root:
@@ -60,16 +61,15 @@ def write_keys(body: Body, settings: RetargetSettings) -> RigAnimation:
                 "rig-rootless",
             )
         root = index[bone_map.root]
-        turns[root] = carrier_turn
-        heads[root] = carrier(target.heads[root])
+        turns[root], carry = _carrier(body)
+        heads[root] = carry(target.heads[root])
     elif settings.root_motion == "object":
-        objects = np.tile(np.eye(4), (len(body.path), 1, 1))
-        objects[:, :3, :3] = carrier_turn
-        objects[:, :3, 3] = carrier(np.zeros(3))
+        objects = np.tile(np.eye(4), (len(body.pelvis), 1, 1))
+        objects[:, :3, :3], carry = _carrier(body)
+        objects[:, :3, 3] = carry(np.zeros(3))
         objects = objects @ rig.world
-    switches: tuple[tuple[str, str, float], ...] = ()
     if settings.limbs == "ik" and bone_map.controls:
-        controlled, placed = _controls(body, hips)
+        controlled, placed = _controls(body)
         turns |= controlled
         heads |= placed
     elif settings.limbs not in ("fk", "ik"):
@@ -103,18 +103,23 @@ def _bones_of(target: Target) -> dict[str, str]:
 def _carrier(body: Body) -> tuple[Array, Callable[[Array], Array]]:
     """What carries the path with the person: its turn (F, 3, 3) from rest, and where it brings a point (3,) at rest."""
     target = body.target
-    turn = axis_angle_to_matrix(_UP, body.heading) @ target.standing.T
+    facing = body.turns["hips"] @ target.standing
+    heading: Array = np.unwrap(np.arctan2(facing[:, 1, 0], facing[:, 0, 0]))
+    path: Array = body.pelvis * [1, 1, 0] + [0, 0, body.floor]
+    times = body.motion.timestamps
+    heading, path = smooth_path(heading, times, _HEADING_HZ), smooth_path(path, times, _PATH_HZ)
+    turn = axis_angle_to_matrix(_UP, heading) @ target.standing.T
     up = target.standing[:, 2]
     pelvis = target.places["pelvis"][0]
     below = pelvis + (target.floor - pelvis @ up) * up
 
     def carry(point: Array) -> Array:
-        return body.path + turn @ (point - below)
+        return path + turn @ (point - below)
 
     return turn, carry
 
 
-def _controls(body: Body, hips: int) -> tuple[dict[int, Array], dict[int, Array]]:
+def _controls(body: Body) -> tuple[dict[int, Array], dict[int, Array]]:
     """Turns and heads of IK controls: hands and feet go with what they control, poles with the limb before them."""
     target = body.target
     turns, heads = {}, {}
@@ -141,11 +146,9 @@ def _controls(body: Body, hips: int) -> tuple[dict[int, Array], dict[int, Array]
 def _above(body: Body, side: str, end: str, start: Array) -> Array:
     """(F, 3) where a limb begins."""
     target = body.target
-    pelvis = target.places["pelvis"][0]
-    hips = body.hips + body.turns["hips"] @ (pelvis - target.heads[target.index[target.bone_map.single["hips"]]])
+    place, turn, before = body.pelvis, body.turns["hips"], target.places["pelvis"][0]
     if end == "foot":
-        return hips + body.turns["hips"] @ (start - pelvis)
-    place, turn, before = hips, body.turns["hips"], pelvis
+        return place + turn @ (start - before)
     chain = [*(f"spine.{n}" for n in range(len(target.bone_map.spine))), f"{side}_shoulder"]
     bones = _bones_of(target)
     for part in chain:

@@ -69,7 +69,7 @@ class Planted:
     toes: tuple[Array, Array]
 
 
-def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mode: str, sure: bool = False) -> Planted:
+def plant(legs: tuple[Leg, Leg], contacts: tuple[Mask, Mask], rate: float, mode: str, sure: bool = False) -> Planted:
     """Hold feet on the floor.
 
     Args:
@@ -90,9 +90,7 @@ def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mod
         return Planted(legs, still, (legs[0].foot, legs[1].foot))
     if mode == "always":
         contacts = _always(legs, contacts, rate)
-    likely = [
-        m.astype(bool) if sure else _likely(leg, _settled(m, rate)) for leg, m in zip(legs, contacts, strict=True)
-    ]
+    likely = [m if sure else _likely(leg, _settled(m, rate)) for leg, m in zip(legs, contacts, strict=True)]
     furthest = np.inf if sure else _DRIFT_M
     stances = [_stances(leg, mask, rate, furthest) for leg, mask in zip(legs, likely, strict=True)]
     held = [
@@ -109,7 +107,7 @@ def plant(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float, mod
     return Planted((out[0], out[1]), moved, (toes[0], toes[1]))
 
 
-def _always(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float) -> tuple[Array, Array]:
+def _always(legs: tuple[Leg, Leg], contacts: tuple[Mask, Mask], rate: float) -> tuple[Mask, Mask]:
     """Contacts where at any time the lower foot, and the other too when it is as low and slow, are down."""
     heights = np.stack([np.stack([leg.point(p)[:, 2] for p in (leg.heel, leg.ball)], axis=1) for leg in legs], axis=1)
     speed = np.stack([_speed(leg.point(leg.ball), rate) for leg in legs], axis=1)
@@ -119,13 +117,13 @@ def _always(legs: tuple[Leg, Leg], contacts: tuple[Array, Array], rate: float) -
     out = []
     for side in range(2):
         low = heights[:, side] <= lowest[:, side, None] + _LOW_M / 2
-        out.append(contacts[side].astype(bool) | (low & _lasting(down[:, side], rate)[:, None]))
+        out.append(contacts[side] | (low & _lasting(down[:, side], rate)[:, None]))
     return out[0], out[1]
 
 
-def _settled(contact: Array, rate: float) -> Mask:
+def _settled(contact: Mask, rate: float) -> Mask:
     """Contacts (F, 2) without gaps that are too short for a foot to leave the floor and come back."""
-    out = contact.astype(bool)
+    out = contact.copy()
     for first, last in runs(~_down(out)):
         if first > 0 and last < len(out) and last - first < _SHORTEST_S * rate:
             out[first:last] = out[first - 1] | out[last]
@@ -144,11 +142,9 @@ def _likely(leg: Leg, contact: Mask) -> Mask:
 def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, slide: bool) -> Leg:
     """The leg with foot and ankle where they shall be in its stances; the knee follows later."""
     ankle, foot = leg.ankle.copy(), leg.foot.copy()
-    flat = np.zeros(len(ankle))
     for first, last in stances:
         span = slice(first, last)
         both = contact[span, 0] & contact[span, 1]
-        flat[span] = _ramp(both, round(_FLATTEN_S * rate))
         heading = _yaw(leg.foot[span])
         sure = both if both.any() else np.ones(last - first, dtype=bool)
         yaw, planted_yaw = (heading, heading) if slide else _headings(heading, sure, rate)
@@ -161,7 +157,7 @@ def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, 
             ball, heel = _spots(ball, heel, across, contact[span], sure)
         on_ball = contact[span, 1]
         free = np.where(on_ball[:, None], leg.heel - leg.ball, leg.ball - leg.heel)
-        foot[span] = _above_floor(_mix(own, level, flat[span]), free)
+        foot[span] = _above_floor(_mix(own, level, _ramp(both, round(_FLATTEN_S * rate))), free)
         turned = foot[span]
         # pivoting about the heel until the ball is down, about the ball from then on
         ankle[span] = np.where(on_ball[:, None], ball - turned @ leg.ball, heel - turned @ leg.heel)

@@ -33,7 +33,6 @@ Array = NDArray[np.floating]
 Turns = dict[str, Array]
 """Part (as in a bone map, or ``spine.0``, ``neck.0``, ``left_forearm.twist.0``) -> (F, 3, 3) world turn from rest."""
 
-_HEADING_HZ, _PATH_HZ = 1.0, 1.5
 _FACING = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # a flat foot that faces -Y: x left, y ahead, z down
 
 
@@ -70,19 +69,21 @@ class Body:
         target: the rig at rest.
         motion: what is laid on it: repaired and turned as asked for.
         turns: away from rest, of every part.
-        hips: (F, 3) head of the hips bone, metres.
-        path: (F, 3) of the pelvis on the floor, smoothed: where the person is.
-        heading: (F,) radians from -Y about Z, smoothed.
-        origin: (3,) where on the floor the path starts from.
+        pelvis: (F, 3) middle between the hip joints, metres.
+        floor: height of the floor that the rig moves on.
     """
 
     target: Target
     motion: Motion
     turns: Turns
-    hips: Array
-    path: Array
-    heading: Array
-    origin: Array
+    pelvis: Array
+    floor: float
+
+    @property
+    def hips(self) -> Array:
+        """(F, 3) head of the hips bone."""
+        rest = self.target.heads[self.target.index[self.target.bone_map.single["hips"]]]
+        return self.pelvis + self.turns["hips"] @ (rest - self.target.places["pelvis"][0])
 
 
 def solve_body(
@@ -117,19 +118,7 @@ def solve_body(
         and _alike(target.places, ease)
     ):
         turns, pelvis = _planted(turns, pelvis, target, motion, settings, sure=contacts == "said")
-    turns = _twisted(turns, target)
-    hips = target.bone("hips")
-    head = pelvis + turns["hips"] @ (target.heads[hips] - target.places["pelvis"][0])
-    level = pelvis * [1, 1, 0] + origin * [0, 0, 1]
-    return Body(
-        target=target,
-        motion=motion,
-        turns=turns,
-        hips=head,
-        path=smooth_path(level, motion.timestamps, _PATH_HZ) if motion.frame_count > 2 else level,
-        heading=_heading(turns["hips"] @ target.standing, motion),
-        origin=origin,
-    )
+    return Body(target, motion, _twisted(turns, target), pelvis, float(origin[2]))
 
 
 def joint_places(motion: Motion) -> Places:
@@ -259,7 +248,7 @@ def _planted(
         return turns, pelvis
     floor = np.array([0.0, 0.0, target.rig.world[2, 3] if settings.start == "rig" else 0.0])
     legs = tuple(_leg(side, turns, pelvis - floor, target) for side in SIDES)
-    contacts = tuple(_contacts(motion, side) for side in SIDES)
+    contacts = tuple(np.stack([motion.contact(f"{side}_{end}") for end in ("heel", "toe")], axis=1) for side in SIDES)
     planted = plant((legs[0], legs[1]), (contacts[0], contacts[1]), motion.frame_rate, settings.feet, sure)
     out = dict(turns)
     for side, before, leg, toes in zip(SIDES, legs, planted.legs, planted.toes, strict=True):
@@ -305,16 +294,6 @@ def _rest_hinge(side: str, target: Target) -> Array:
 def _flat(side: str, target: Target) -> Array:
     """(3, 3) frame of the rig's flat foot at rest."""
     return flat_sole(target.places[f"{side}_ankle"], target.places[f"{side}_toe"], target.standing)[0]
-
-
-def _contacts(motion: Motion, side: str) -> Array:
-    """(F, 2) whether heel and ball of a foot are in contact."""
-    names = motion.contact_names
-    none = np.zeros(motion.frame_count, dtype=bool)
-    columns = [
-        motion.contacts[:, names.index(n)] if (n := f"{side}_{end}") in names else none for end in ("heel", "toe")
-    ]
-    return np.stack(columns, axis=1)
 
 
 _SHARING = {  # limb -> what its twist is measured against, and where it ends
@@ -379,9 +358,3 @@ def _carries(target: Target, part: str, names: tuple[str, ...]) -> bool:
             return True
         below = target.rig.parents[below]
     return False
-
-
-def _heading(hips: Array, motion: Motion) -> Array:
-    """(F,) where the pelvis faces, from -Y about Z, continuous and calm."""
-    heading = np.unwrap(np.arctan2(hips[:, 1, 0], hips[:, 0, 0]))
-    return smooth_path(heading, motion.timestamps, _HEADING_HZ) if motion.frame_count > 2 else heading
