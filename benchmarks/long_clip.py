@@ -4,6 +4,10 @@
 A synthetic 1080p video, a loop repeated, is captured and written as Take and BVH, each length in a fresh process.
 ``--detect S`` runs the detector for the first S seconds only and repeats what it found, and ``--decode S`` does the
 same for decoding, so that an hour's memory can be measured without an hour's work: all else is done in full.
+
+``--whole LOG`` leaves nothing out: ``video-to-pose convert`` takes the clip (an hour, if no length is given) from the
+first frame to the last, and how far it is and what it holds is written to LOG as it goes. Options after ``--`` are
+those of ``convert``: ``python benchmarks/long_clip.py --whole hour.jsonl --rate 24 -- --max-people 1``.
 """
 
 from __future__ import annotations
@@ -11,12 +15,15 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "core")]
@@ -30,12 +37,21 @@ STAGES = ("load", "detect", "lift", "solve", "write")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seconds", type=float, nargs="*", default=[10, 20, 40], help="lengths (default: %(default)s)")
+    parser.add_argument("seconds", type=float, nargs="*", help="lengths (default: 10 20 40)")
     parser.add_argument("--detect", type=float, metavar="S", help="detect in the first S seconds only")
     parser.add_argument("--decode", type=float, metavar="S", help="decode the first S seconds only")
     parser.add_argument("--people", type=int, default=1)
+    parser.add_argument("--whole", type=Path, metavar="LOG", help="convert everything, and watch it")
+    parser.add_argument("--rate", type=int, default=films.RATE, help="frames a second, with --whole")
+    parser.add_argument("--clip", type=Path, help="with --whole: where the clip is, or is made and kept")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    words = sys.argv[1:]
+    split = words.index("--") if "--" in words else len(words)
+    given = parser.parse_args(words[:split])
+    if given.whole:
+        whole(given, words[split + 1 :])
+        return
+    given.seconds = given.seconds or [10, 20, 40]
     if given.one:
         print(json.dumps(one(Path(given.one), given)))
         return
@@ -92,6 +108,77 @@ def one(clip: Path, given: argparse.Namespace) -> dict[str, Any]:
             retarget.solve(found.motion, rig, retarget.map_bones(rig), RetargetSettings()), Path(folder) / "a.bvh"
         )
     return {"frames": found.motion.frame_count, "cpu": meter.cpu, "megabytes": meter.megabytes}
+
+
+# --- nothing left out ----------------------------------------------------------------------------------------------
+
+
+def whole(given: argparse.Namespace, options: list[str]) -> None:
+    """Convert a long clip with the program itself; progress and memory go to a file as it runs."""
+    seconds = given.seconds[0] if given.seconds else 3600.0
+    print(cost.machine(), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = given.clip or Path(folder) / "long.mp4"
+        if not clip.exists():
+            loop = films.make_loop(Path(folder) / "loop.mp4", given.people, rate=given.rate)
+            films.repeat(loop, clip, round(seconds * given.rate), given.rate)
+        outputs = ["-o", str(Path(folder) / "long.bvh"), "-o", str(Path(folder) / "long.npz")]
+        command = [sys.executable, "-m", "video_to_pose", "convert", str(clip), *outputs, "--json", *options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "core")}
+        began = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, encoding="utf-8")
+        with given.whole.open("w") as log:
+            log.write(json.dumps({"options": options, "bytes": clip.stat().st_size, "machine": cost.machine()}) + "\n")
+            result, peaks = follow(child, began, log)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode or result is None:
+            raise SystemExit(f"convert ended with {child.returncode}: see {given.whole}")
+        wall, spent = time.perf_counter() - began, used.ru_utime + used.ru_stime
+        sizes = [Path(out).stat().st_size / 1e6 for out in result["outputs"]]
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result["stage_seconds"].items())
+    print(
+        f"{result['frames']} frames ({result['seconds'] / 60:.1f} min) in {wall / 60:.1f} min: "
+        f"{result['frames'] / wall:.1f} frames/s; {spent / 60:.1f} min of processor time\n"
+        f"seconds: {stages}\n"
+        f"most megabytes, at the end of each stage: "
+        f"{', '.join(f'{stage} {peak:.0f}' for stage, peak in peaks.items())}\n"
+        f"written: {', '.join(f'{size:.0f} MB' for size in sizes)}"
+    )
+
+
+EVERY_S = 10.0
+
+
+def follow(child: subprocess.Popen[str], began: float, log: TextIO) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """The program's result, and the most megabytes it had held by the end of each stage (Linux)."""
+    result, peaks, last, stage = None, {}, -EVERY_S, ""
+    assert child.stdout is not None
+    for line in child.stdout:
+        said = json.loads(line)
+        about, now = said.get("progress", {}), time.perf_counter() - began
+        result = said.get("result", result)
+        held, most = memory(child.pid)
+        peaks[stage or "start"] = max(peaks.get(stage or "start", 0.0), most)
+        if about and about["stage"] == stage and now - last < EVERY_S:
+            continue
+        last, stage = now, about.get("stage", stage)
+        log.write(json.dumps({"s": round(now, 1), **said, "megabytes": held, "most_megabytes": most}) + "\n")
+        log.flush()
+    return result, {name: peak for name, peak in peaks.items() if peak}
+
+
+def memory(process: int) -> tuple[float, float]:
+    """Megabytes that a process holds, and the most it held; zeros where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0, 0.0
+    facts = dict(line.split(":", 1) for line in lines)
+    return tuple(round(int(facts.get(name, "0 kB").split()[0]) / 1024, 1) for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+
+
+# --- an hour without an hour's work --------------------------------------------------------------------------------
 
 
 class Repeating:
