@@ -80,7 +80,8 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_what_blender_imports_needs_numpy_alone():
     blocked = ("scipy", "av", "mediapipe", "onnxruntime", "torch", "platformdirs", "PIL", "tqdm", "onnx")
     code = BLOCKED.format(blocked=blocked) + (
-        "from video_to_pose import bones, errors, kinematics, protocol, retarget, rotation, settings, skeleton, types\n"
+        "from video_to_pose import bones, errors, kinematics, motion, protocol, retarget, rotation, settings\n"
+        "from video_to_pose import skeleton, types\n"
         "from video_to_pose.formats import bvh, keypoints, take\n"
     )
     done = run(code)

@@ -5,18 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import (
-    binary_closing,
-    binary_opening,
-    binary_propagation,
-    grey_opening,
-    maximum_filter1d,
-    uniform_filter1d,
-)
 
 from ..rotation import normalize
 from ..settings import MotionSettings
 from ..skeleton import Skeleton
+from . import filters
 from .smooth import smooth
 
 Array = NDArray[np.floating]
@@ -86,12 +79,10 @@ def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSe
     body = np.linalg.norm(np.gradient(smooth(places[..., :2].mean(axis=1), rate, 0.5), axis=0), axis=-1) * rate
     slowness = np.maximum(settings.contact_speed_m_s, _OF_WALK * body)[:, None]
     low, slow = heights / settings.contact_height_m, speed / slowness
-    along_time = np.array([[0, 1, 0]] * 3)
-    planted = binary_propagation((low < 1) & (slow < 1), along_time, (low < _STAYS) & (slow < _STAYS))
-    lasting = np.ones((max(1, round(_SHORTEST_S * rate)), 1), dtype=bool)
-    pad = len(lasting)
-    padded = np.pad(planted, ((pad, pad), (0, 0)), mode="edge")
-    return binary_opening(binary_closing(padded, lasting), lasting)[pad:-pad]
+    planted = filters.spread((low < 1) & (slow < 1), (low < _STAYS) & (slow < _STAYS))
+    lasting = max(1, round(_SHORTEST_S * rate))
+    padded = np.pad(planted, ((lasting, lasting), (0, 0)), mode="edge")
+    return filters.without_flashes(filters.without_gaps(padded, lasting), lasting)[lasting:-lasting]
 
 
 def floor_tilt(places: Array, heights: Array, rate: float) -> Array:
@@ -150,7 +141,7 @@ def floor_line(heights: Array, places: Array, rate: float, flat: bool) -> Array:
     if not flat or len(heights) < 2:
         return np.full(len(heights), level)
     width = max(1, round(_FLOOR_WINDOW_S * rate))
-    envelope = grey_opening(smooth(lowest, rate, 4.0), width, mode="nearest")
+    envelope = filters.opened(smooth(lowest, rate, 4.0), width)
     path = places[..., :2].mean(axis=1)
     low = lowest <= np.percentile(lowest, 30)
     away = np.linalg.norm(path - np.median(path[low], axis=0), axis=-1)
@@ -164,7 +155,7 @@ def unsink(root: Array, heights: Array, rate: float) -> Array:
         return root
     depth = np.maximum(-_SINK_M - heights.min(axis=1), 0.0)
     width = max(1, round(_UNSINK_S * rate))
-    raised = uniform_filter1d(maximum_filter1d(depth, 2 * width + 1, mode="nearest"), width, mode="nearest")
+    raised = filters.mean(filters.highest(depth, 2 * width + 1), width)
     return root + raised[:, None] * [0.0, 0.0, 1.0]
 
 

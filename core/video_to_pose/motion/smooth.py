@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import correlate1d, median_filter
 
 from ..rotation import normalize
+from . import filters
 
 _GLITCH_S = 0.07  # what comes and goes within twice this, and turns further than the next, is a glitch
 _GLITCH_DEGREES = 60.0
@@ -93,7 +93,7 @@ def bridge(directions: ArrayLike, seen: ArrayLike) -> NDArray[np.floating]:
 def _surprise(directions: NDArray[np.floating], rate: float) -> NDArray[np.floating]:
     """(F, B) degrees between each direction and the median of its close neighbours in time."""
     width = 2 * max(1, round(_GLITCH_S * rate)) + 1
-    usual = normalize(median_filter(directions, size=(width, 1, 1), mode="nearest"))
+    usual = normalize(filters.median(directions, width))
     return np.degrees(np.arccos(np.clip(np.sum(directions * usual, axis=-1), -1, 1)))
 
 
@@ -129,7 +129,7 @@ def _lines(
     """`_blur` of columns (F, C)."""
 
     def moment(data: NDArray[np.floating], power: int) -> NDArray[np.floating]:
-        return correlate1d(data, kernel * offset**power, axis=0, mode="constant")
+        return filters.correlate(data, kernel * offset**power)
 
     s0, s1, s2 = (moment(weight, power) for power in (0, 1, 2))
     t0, t1 = (moment(weight * flat, power) for power in (0, 1))
