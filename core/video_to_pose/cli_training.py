@@ -113,7 +113,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "--keypoints",
         choices=("exact", "detected"),
         default="exact",
-        help="free motion: with a detector's errors or not",
+        help="free motion: the joints' own, or a detector's landmarks with its errors, taken for the joints",
     )
     group.add_argument("--benchmark", choices=BENCHMARKS, help="your copy of a data set; see docs/data.md")
     group.add_argument("--data-3d", metavar="NPZ")
@@ -333,6 +333,7 @@ def load_sequences(options: Options, part: str) -> list[Sequence2D3D]:
         part: "train" or "test": which subjects a data set's convention means where none are named.
     """
     from .data import virtual
+    from .lift.normalize import LIFTER_KEYPOINTS
     from .skeleton import SKELETONS
 
     if options.benchmark:
@@ -353,6 +354,7 @@ def load_sequences(options: Options, part: str) -> list[Sequence2D3D]:
             Path(options.mocap),
             Path(options.human),
             skeleton=SKELETONS[options.skeleton],
+            keypoint_names=LIFTER_KEYPOINTS if options.keypoints == "detected" else None,
             cameras=virtual.VirtualCameras(count=options.views),
             rate=options.rate,
             subjects=_names(options.subjects),
@@ -369,7 +371,7 @@ def load_sequences(options: Options, part: str) -> list[Sequence2D3D]:
                 "benchmark-action-unknown",
             )
     if options.keypoints == "detected":
-        sequences = [virtual.detected(sequence) for sequence in sequences]
+        sequences = [virtual.as_joints(virtual.detected(sequence)) for sequence in sequences]
     return sequences
 
 

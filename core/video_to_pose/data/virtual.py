@@ -10,13 +10,15 @@ from __future__ import annotations
 import csv
 import zlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..lift.joint_keypoints import joint_keypoints
+from ..lift.normalize import LIFTER_KEYPOINTS
 from ..rotation import axis_angle_to_matrix
 from ..skeleton import BODY_22, H36M_17, Skeleton
 from . import body as bodies
@@ -47,7 +49,7 @@ class VirtualCameras:
 
     count: int = 4
     image_size: tuple[int, int] = (1000, 1000)
-    fov_degrees: tuple[float, float] = (40.0, 65.0)
+    fov_degrees: tuple[float, float] = (20.0, 65.0)
     pitch_degrees: tuple[float, float] = (-25.0, 5.0)
     roll_degrees: float = 3.0
     room: tuple[float, float] = (1.05, 1.7)
@@ -253,6 +255,13 @@ def detected(sequence: Sequence2D3D, *, seed: int = 0, level: float = 1.0) -> Se
     error = (0.035 * slow + 0.012 * fast + 0.02 * constant) * trouble[..., None]
     scores = np.clip(1.0 - 0.25 * trouble * rng.uniform(0.6, 1.4, (frames, count)), 0.05, 1.0)
     return sequence.with_keypoints(pixels + level * error * size, scores)
+
+
+def as_joints(sequence: Sequence2D3D) -> Sequence2D3D:
+    """A detector's landmarks (`LIFTER_KEYPOINTS`) taken for the skeleton's joints, as when videos are converted."""
+    chosen = sequence.select(sequence.skeleton, LIFTER_KEYPOINTS)
+    keypoints, scores = joint_keypoints(chosen.keypoints, chosen.scores, chosen.skeleton)
+    return replace(sequence, keypoint_names=sequence.skeleton.joints, keypoints=keypoints, scores=scores)
 
 
 def _lasting(values: Array, frames: float) -> Array:

@@ -10,6 +10,7 @@ from video_to_pose.data import body, virtual
 from video_to_pose.data.sequences import Sequence2D3D
 from video_to_pose.data.virtual import VirtualCameras
 from video_to_pose.errors import InputError
+from video_to_pose.lift.normalize import LIFTER_KEYPOINTS
 from video_to_pose.skeleton import BODY_22, H36M_17, HUMANEVA_15, MPI_INF_3DHP_17
 
 SHARED = Path(__file__).parents[4] / "shared"
@@ -130,6 +131,23 @@ def test_other_skeletons_and_keypoints_on_the_skin(skeleton):
     ankle = one.lens.project(one.joints[:, skeleton.index("left_ankle")])
     gap = np.linalg.norm(ankle - one.keypoints[:, body.LANDMARKS.index("left_ankle")], axis=-1)
     assert gap.max() < 0.1 * np.ptp(one.keypoints[..., 1], axis=1).max()
+
+
+@real
+def test_a_detectors_landmarks_stand_in_for_the_joints():
+    (one,) = virtual.virtual_sequences(
+        SHARED / "data" / "mocap" / "test",
+        SHARED / "human",
+        names=("09_03",),
+        skeleton=BODY_22,
+        keypoint_names=LIFTER_KEYPOINTS,
+        cameras=VirtualCameras(count=1),
+    )
+    taken = virtual.as_joints(one)
+    assert taken.keypoint_names == BODY_22.joints and taken.keypoints.shape == (one.frame_count, 22, 2)
+    true = one.lens.project(one.joints)
+    gap = np.linalg.norm(taken.keypoints - true, axis=-1).mean(axis=0) / np.ptp(true[..., 1], axis=1).mean()
+    assert gap.max() < 0.08 and gap.mean() < 0.03  # of the person's height in the picture
 
 
 @real
