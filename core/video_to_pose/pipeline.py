@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from . import __version__, detect, lift, motion, track, video
 from .detect import appearance
 from .errors import InputError
+from .review import confidence_spans
 from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
 from .types import KeypointTrack, Take
 
@@ -109,7 +110,7 @@ def _told_whence(take: Take, info: video.VideoInfo, settings: CaptureSettings, s
         "detector": _about_detector(settings.detect),
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
     }
-    return Take(take.track, take.motion, take.camera, provenance, take.extra)
+    return replace(take, provenance=provenance)
 
 
 _POSSIBLE = {
@@ -264,7 +265,7 @@ def lift_and_solve(
     about_lifter = {"id": name, "sha256": _sha256(lifter.path)}
     about_lifter |= {key: lifter.metadata[key] for key in ("architecture", "training_commit") if key in lifter.metadata}
     provenance = {"lifter": about_lifter, "versions": _versions(), "options": settings.to_dict()}
-    return Take(keypoints, solved, camera, provenance)
+    return Take(keypoints, solved, camera, provenance, lifted=pose)
 
 
 def _versions() -> dict[str, str]:
@@ -286,15 +287,6 @@ def _give_back_memory() -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def confidence_spans(take: Take, below: float = 0.5, shortest_s: float = 0.2) -> list[tuple[float, float]]:
-    """Spans (start, end) in seconds where the mean joint confidence is low: frames worth a look."""
-    low = take.motion.confidence.mean(axis=1) < below
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]]).astype(int)))
-    times = take.motion.timestamps
-    spans = [(float(times[a]), float(times[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    return [span for span in spans if span[1] - span[0] >= shortest_s]
 
 
 def describe(take: Take) -> dict[str, Any]:

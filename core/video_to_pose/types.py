@@ -304,6 +304,8 @@ class Take:
         camera: the camera that saw it, placed in the world.
         provenance: video name and hash, detector, lifter, weights hash, versions, options.
         extra: fields of a Take file that this version does not know, kept as they are.
+        lifted: what the lifter said before anything was smoothed or placed, from which the motion can be solved again
+            (`resolve`); None where nothing was lifted, and in Takes of old.
     """
 
     track: KeypointTrack
@@ -311,7 +313,10 @@ class Take:
     camera: Camera
     provenance: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
+    lifted: LiftedPose | None = None
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.track.timestamps, self.motion.timestamps):
             raise ValueError("track and motion must share their timestamps")
+        if self.lifted is not None and not np.array_equal(self.lifted.timestamps, self.motion.timestamps):
+            raise ValueError("lifted pose and motion must share their timestamps")

@@ -4,7 +4,7 @@
 Fields, all without pickle; F frames, K keypoints, J joints, B = J - 1 bones, C contacts:
 
 ==================  =========================================================================
-format_version      1
+format_version      2
 skeleton_name       e.g. ``body22``
 timestamps          (F,) float64 seconds
 keypoint_names      (K,) str
@@ -26,9 +26,14 @@ centre_px           (2,)
 R_world_camera      (3, 3)
 camera_position     (3,)
 provenance          () JSON text: video, detector, lifter, weights, versions, options
+lifted_directions   (F, B, 3) camera axes, as the lifter said them, not smoothed
+lifted_lengths      (B,) metres, as the lifter said them
+lifted_confidence   (F, J)
+lifted_up           (3,) against gravity, camera axes
 ==================  =========================================================================
 
-Fields that this version does not know are kept when a Take is loaded and saved again.
+From the four last the motion can be solved again (`resolve.solve_again`). They are left out together where nothing was
+lifted; version 1 had none of them and is still read. Fields that this version does not know are kept when a Take is loaded and saved again.
 """
 
 from __future__ import annotations
@@ -46,9 +51,9 @@ from .. import bones
 from ..errors import InputError
 from ..files import written_whole
 from ..skeleton import Skeleton
-from ..types import Camera, KeypointTrack, Motion, Take
+from ..types import Camera, KeypointTrack, LiftedPose, Motion, Take
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _STRETCH_M = 1e-3
 _DAMAGE = (KeyError, ValueError, IndexError, TypeError, SyntaxError, tokenize.TokenError)  # of fields missing or broken
 
@@ -119,14 +124,18 @@ def _fields(take: Take) -> dict[str, Any]:
         "camera_position": camera.position,
         "provenance": np.str_(json.dumps(take.provenance, ensure_ascii=False, indent=1)),
     }
+    if take.lifted is not None:
+        known |= {f"lifted_{name}": getattr(take.lifted, name) for name in _LIFTED}
     return {**take.extra, **known}
 
 
+_LIFTED = ("directions", "lengths", "confidence", "up")
 _KNOWN = {
     *("format_version", "skeleton_name", "timestamps", "keypoint_names", "keypoints", "keypoint_scores", "image_size"),
     *("joint_names", "parents", "joints_camera", "joints_world", "bone_lengths", "bone_directions", "root"),
     *("contacts", "contact_names", "joint_confidence", "focal_px", "centre_px", "R_world_camera"),
     *("camera_position", "provenance"),
+    *(f"lifted_{name}" for name in _LIFTED),
 }
 
 
@@ -152,6 +161,10 @@ def _take(fields: dict[str, Any]) -> Take:
     for name, joints in (("joints_world", world), ("joints_camera", camera.to_camera(world))):
         if not _agree(joints, fields[name]):
             raise ValueError(f"{name} are not bone directions times bone lengths")
+    lifted = None
+    if any(f"lifted_{name}" in fields for name in _LIFTED):
+        said = {name: fields[f"lifted_{name}"] for name in _LIFTED}
+        lifted = LiftedPose(skeleton=skeleton, timestamps=fields["timestamps"], **said)
     return Take(
         track=KeypointTrack(
             fields["timestamps"],
@@ -164,6 +177,7 @@ def _take(fields: dict[str, Any]) -> Take:
         camera=camera,
         provenance=json.loads(str(fields["provenance"])),
         extra={name: value for name, value in fields.items() if name not in _KNOWN},
+        lifted=lifted,
     )
 
 

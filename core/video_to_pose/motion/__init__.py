@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import bones, retarget
 from ..errors import InputError
+from ..retarget import Repair
 from ..rotation import normalize
 from ..settings import CameraSettings, MotionSettings
 from ..skeleton import Skeleton
@@ -56,9 +57,9 @@ def solve(
     rate = float((track.frame_count - 1) / np.ptp(track.timestamps)) if track.frame_count > 1 else 30.0
 
     seen = np.any(pose.confidence > 0, axis=1, keepdims=True)
-    directions = bridge(rigid_parts(skeleton, pose.directions), seen[:, 0])
+    directions = _bridged(pose)
     if settings.mend_glitches:
-        directions = _mended(pose, directions, lengths)
+        directions = retarget.repair(_rough(pose, directions))[0].directions.astype(np.float64)
     directions = smooth_directions(directions, rate, settings.smoothing_cutoff_hz, pose.confidence[:, 1:])
     directions = rigid_parts(skeleton, directions)
     root_camera = root_path(
@@ -102,21 +103,29 @@ def solve(
     return motion, Camera(focal, centre.astype(np.float32), track.image_size, R, position)
 
 
-def _mended(pose: LiftedPose, directions: NDArray[np.floating], lengths: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Directions (F, B, 3) whose leaps and exchanged sides are mended while they are still sharp."""
+def repairs(pose: LiftedPose) -> tuple[Repair, ...]:
+    """What `solve` mends of a pose when it is asked to mend glitches, in order of time."""
+    return retarget.repair(_rough(pose, _bridged(pose)))[1]
+
+
+def _bridged(pose: LiftedPose) -> NDArray[np.floating]:
+    """Directions (F, B, 3) with rigid pelvis and head, turning evenly through frames without anybody."""
+    return bridge(rigid_parts(pose.skeleton, pose.directions), np.any(pose.confidence > 0, axis=1))
+
+
+def _rough(pose: LiftedPose, directions: NDArray[np.floating]) -> Motion:
+    """Directions (F, B, 3), still sharp, as a motion that stays on the spot: leaps and exchanged sides show in it."""
     frames, unit = len(directions), normalize(directions)
-    unit = np.where(unit.any(axis=-1, keepdims=True), unit, pose.directions)
-    rough = Motion(
+    return Motion(
         skeleton=pose.skeleton,
         timestamps=pose.timestamps,
-        directions=unit,
-        lengths=lengths,
+        directions=np.where(unit.any(axis=-1, keepdims=True), unit, pose.directions),
+        lengths=pose.lengths,
         root=np.zeros((frames, 3)),
         confidence=pose.confidence,
         contact_names=(),
         contacts=np.zeros((frames, 0), dtype=bool),
     )
-    return retarget.repair(rough)[0].directions.astype(np.float64)
 
 
 class _Feet:
@@ -134,4 +143,4 @@ class _Feet:
         return ground.sole_heights(self.skeleton, joints, self.leg), joints[:, self.index]
 
 
-__all__ = ["intrinsics", "solve", "standing_height"]
+__all__ = ["intrinsics", "repairs", "solve", "standing_height"]

@@ -10,13 +10,14 @@ from .bone_map import BoneMap, map_bones
 from .fidelity import end_errors, limb_errors
 from .planted import planted
 from .reduction import reduce_keys
-from .repair import repair
+from .repair import Repair, repair
 from .rig import BONE_MAP, rig_from_motion
 from .solve import origin_of, solve
 
 __all__ = [
     "BONE_MAP",
     "BoneMap",
+    "Repair",
     "end_errors",
     "limb_errors",
     "map_bones",

@@ -22,7 +22,7 @@ def take() -> Take:
     positions[3:5, 2], scores[3:5, 2] = np.nan, 0
     track = KeypointTrack(view.track.timestamps, view.track.names, positions, scores, view.track.image_size)
     solved, camera = motion.solve(track, view.pose, walker.KNOWN_CAMERA, MotionSettings())
-    return Take(track, solved, camera, {"video": {"name": "Straße 1.mp4"}, "seconds": {"lift": 0.25}})
+    return Take(track, solved, camera, {"video": {"name": "Straße 1.mp4"}, "seconds": {"lift": 0.25}}, lifted=view.pose)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def refused(path):
 
 def test_a_take_comes_back_to_the_bit(take, saved):
     back = format.load(saved)
-    for part in ("track", "motion", "camera"):
+    for part in ("track", "motion", "camera", "lifted"):
         for entry in dataclasses.fields(getattr(take, part)):
             one, other = (getattr(getattr(t, part), entry.name) for t in (take, back))
             if entry.name == "skeleton":
@@ -109,6 +109,21 @@ def test_unknown_fields_are_kept(saved, tmp_path):
     fields = fields_of(again)
     np.testing.assert_array_equal(fields["finger_curl"], np.arange(6.0).reshape(2, 3))
     assert str(fields["note"]) == "by hand"
+
+
+LIFTED = ("lifted_directions", "lifted_lengths", "lifted_confidence", "lifted_up")
+
+
+def test_a_take_of_the_first_version_is_read_and_has_nothing_lifted(take, saved):
+    altered(saved, format_version=np.int64(1), **dict.fromkeys(LIFTED))
+    old = format.load(saved)
+    assert old.lifted is None
+    np.testing.assert_array_equal(old.motion.root, take.motion.root)
+
+
+@pytest.mark.parametrize("lost", LIFTED)
+def test_what_was_lifted_is_whole_or_not_there(saved, lost):
+    assert refused(altered(saved, **{lost: None})).code == "take-invalid"
 
 
 def test_one_frame_is_a_take(tmp_path):
