@@ -18,7 +18,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         InputError: the target cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    partial = partial_name(path)
     try:
         yield partial
         partial.replace(path)
@@ -30,3 +30,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_name(path: Path) -> Path:
+    """The name that a file has while it is being written."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import logging
 import os
 import platform
 import sys
@@ -17,17 +19,21 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, protocol
 from .errors import Cancelled, SetupError, VideoToPoseError
+from .files import partial_name
 
 if TYPE_CHECKING:
     from .pipeline import Progress
 
-GRACE_S = 10.0
-"""How long a cancelled job may take to reach its next step before the process ends itself."""
+_log = logging.getLogger(__name__)
+
+GRACE_S = 2.0
+"""How long a cancelled or forsaken job may take to reach its next step before the process ends itself."""
 
 FAULT_HINT = "This is a fault of the program: please report it with the details."
 
@@ -64,11 +70,13 @@ def main() -> int:
     wires = _Wires()
     cancelled = threading.Event()
     code = 0
+    job: protocol.Job | None = None
     last: protocol.Message
     try:
         try:
             wires.send(protocol.Hello(__version__, platform.python_version()))
-            last = _work(wires, cancelled)
+            job = protocol.decode_job(wires.input.readline())
+            last = _work(job, wires, cancelled)
         except (Cancelled, KeyboardInterrupt):
             code, last = Cancelled.exit_code, protocol.Cancelled()
         except VideoToPoseError as error:
@@ -77,13 +85,16 @@ def main() -> int:
             message = f"The capture stopped at a fault: {type(error).__name__}: {error}"
             code, last = 1, protocol.Failed(message, FAULT_HINT, "fault", traceback.format_exc())
         wires.send(last)
-    except (Cancelled, KeyboardInterrupt):
+    except (Cancelled, KeyboardInterrupt):  # nobody is there any more who would take what was made
+        if job is not None:
+            job.take.unlink(missing_ok=True)
+            _tidy(job.take)
         return Cancelled.exit_code
     return code
 
 
-def _work(wires: _Wires, cancelled: threading.Event) -> protocol.Result:
-    job = protocol.decode_job(wires.input.readline())
+def _work(job: protocol.Job, wires: _Wires, cancelled: threading.Event) -> protocol.Result:
+    _tell_log(job)
     watch = threading.Thread(target=_watch, args=(wires.input, cancelled, job.take), name="stdin", daemon=True)
     watch.start()
     report = _reporter(wires, cancelled)
@@ -104,6 +115,18 @@ def _work(wires: _Wires, cancelled: threading.Event) -> protocol.Result:
     return protocol.Result(job.take)
 
 
+def _tell_log(job: protocol.Job) -> None:
+    """What one needs to know first when something went wrong, on stderr, which is the log."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    packages = []
+    for package in ("numpy", "scipy", "av", "onnxruntime", "mediapipe"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages.append(f"{package} {metadata.version(package)}")
+    _log.info("video-to-pose %s, Python %s (%s)", __version__, platform.python_version(), sys.executable)
+    _log.info("%s, %s cores; %s", platform.platform(), os.cpu_count(), ", ".join(packages))
+    _log.info("video %s, options %s", job.video, json.dumps(job.settings.to_dict()))
+
+
 def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress], None]:
     def report(progress: Progress) -> None:
         if cancelled.is_set():
@@ -119,9 +142,15 @@ def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path) -> None:
         pass
     cancelled.set()
     time.sleep(GRACE_S)
-    with contextlib.suppress(OSError):
-        take.with_name(take.name + ".partial").unlink(missing_ok=True)
+    _tidy(take)
     os._exit(Cancelled.exit_code)
+
+
+def _tidy(take: Path) -> None:
+    """Remove what was begun, and the folder that was made for it: a Blender that died cannot."""
+    with contextlib.suppress(OSError):
+        partial_name(take).unlink(missing_ok=True)
+        take.parent.rmdir()  # if it is empty
 
 
 if __name__ == "__main__":

@@ -200,3 +200,30 @@ def test_hello_needs_no_package_and_a_missing_one_is_named(tmp_path):
     hello, failed = (protocol.decode(line) for line in process.stdout.splitlines())
     assert isinstance(hello, protocol.Hello)
     assert failed.code == "package-missing" and failed.hint
+
+
+@pytest.mark.parametrize("body", [SLOW, 'progress(Progress("lift", 0, 9))\ntime.sleep(60)', "time.sleep(60)"])
+def test_a_worker_whose_blender_was_killed_ends_and_takes_its_folder_with_it(tmp_path, body):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    process = start(body)
+    process.stdin.write(job_line(folder / "take.npz"))
+    process.stdin.flush()
+    protocol.decode(process.stdout.readline())
+    process.stdout.close()  # as when a process dies: nobody reads and nobody writes
+    process.stdin.close()
+    assert process.wait(timeout=10) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_take_that_nobody_is_there_to_take_is_removed(tmp_path):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    process = start("time.sleep(0.1)\nreturn make_take()")
+    protocol.decode(process.stdout.readline())
+    process.stdin.write(job_line(folder / "take.npz"))
+    process.stdin.flush()
+    process.stdout.close()
+    assert process.wait(timeout=10) == 130
+    assert list(tmp_path.iterdir()) == []
+    process.stdin.close()
