@@ -46,13 +46,21 @@ DEFAULT_MODEL = "mediapipe-pose-full"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit code: 0 done, 2 the user can mend it, 1 a fault, 130 stopped."""
+    """Run a command and return the exit code."""
+    return answer(_parser(), sys.argv[1:] if arguments is None else arguments)
+
+
+def answer(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Run what the parsed options' ``run`` says and return the exit code.
+
+    0 done, 1 a fault, 2 the user can mend it, 3 the installation lacks something, 4 some clips of a batch failed,
+    130 stopped.
+    """
     _speak_utf8()
     try:
-        options = _parser().parse_args(arguments)
+        options = parser.parse_args(arguments)
     except InputError as wrong:
-        given = sys.argv[1:] if arguments is None else arguments
-        return _fail(Options(json="--json" in given), wrong)
+        return _fail(Options(json="--json" in arguments), wrong)
     logging.getLogger(__package__).handlers = [_WarningTeller(options)]
     try:
         error = _attempt(lambda: options.run(options), options)
@@ -600,6 +608,11 @@ def _add_solve_options(parser: argparse.ArgumentParser) -> None:
         default=LiftSettings.flip,
         help="average with the mirrored picture",
     )
+    add_motion_options(group)
+
+
+def add_motion_options(group: argparse._ArgumentGroup) -> None:
+    """Options of what comes after the lifter."""
     group.add_argument(
         "--fov", type=float, default=CameraSettings.fov_degrees, metavar="DEG", help="field of view, longer side"
     )
@@ -657,9 +670,9 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rig and files")
     group.add_argument(
         "--root-motion",
-        choices=("hips", "object", "in_place"),
+        choices=("hips", "root", "object", "in_place"),
         default=RetargetSettings.root_motion,
-        help="what carries the path: hips, the armature object (not in .bvh), or nothing",
+        help="what carries the path: hips, the rig's root bone, the armature object (not in .bvh), or nothing",
     )
     group.add_argument("--scale", choices=("leg_length", "metres"), default=RetargetSettings.scale)
     group.add_argument(
@@ -742,11 +755,15 @@ def _add_rig_options(parser: argparse.ArgumentParser) -> None:
         help="rest puts the rest pose before the first frame, in every format (default: the profile's; "
         "motionbuilder and cmu have it)",
     )
-    group.add_argument("--blender", metavar="PROGRAM", help="Blender, or a Python with bpy, for .fbx, .blend and .glb")
+
+
+def add_blender_option(parser: argparse.ArgumentParser) -> None:
+    """Which Blender writes what only Blender can write."""
+    parser.add_argument("--blender", metavar="PROGRAM", help="Blender, or a Python with bpy, for .fbx, .blend and .glb")
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import cli_batch, cli_formats, cli_training
+    from . import cli_batch, cli_formats, cli_solve, cli_training
 
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON lines on standard output")
@@ -772,6 +789,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_detect_options(sub)
     _add_solve_options(sub)
     _add_rig_options(sub)
+    add_blender_option(sub)
 
     cli_batch.add_command(command)
 
@@ -786,11 +804,15 @@ def _parser() -> argparse.ArgumentParser:
     cli_formats.add_options(sub)
     _add_solve_options(sub)
     _add_rig_options(sub)
+    add_blender_option(sub)
+
+    cli_solve.add_command(command)
 
     sub = command("retarget", _retarget, "write a Take as animation")
     sub.add_argument("take")
     sub.add_argument("-o", "--output", required=True, help=".bvh, .csv, .trc, .fbx, .blend or .glb")
     _add_rig_options(sub)
+    add_blender_option(sub)
 
     sub = command("preview", _preview, "draw a Take beside its video")
     sub.add_argument("take")

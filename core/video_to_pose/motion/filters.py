@@ -86,15 +86,15 @@ def spread(seeds: Mask, within: Mask) -> Mask:
 
 def _any(mask: Mask, width: int) -> Mask:
     back, ahead = width - width // 2 - 1, width // 2
-    padded = np.pad(mask, ((back, ahead), (0, 0)))
-    out: Mask = sliding_window_view(padded, width, axis=0).any(axis=-1)
+    windows = sliding_window_view(np.pad(mask, ((back, ahead), (0, 0))), width, axis=0)
+    out: Mask = np.logical_or.reduce(windows, axis=-1)
     return out
 
 
 def _every(mask: Mask, width: int) -> Mask:
     back, ahead = width // 2, width - width // 2 - 1
-    padded = np.pad(mask, ((back, ahead), (0, 0)))
-    out: Mask = sliding_window_view(padded, width, axis=0).all(axis=-1)
+    windows = sliding_window_view(np.pad(mask, ((back, ahead), (0, 0))), width, axis=0)
+    out: Mask = np.logical_and.reduce(windows, axis=-1)
     return out
 
 
