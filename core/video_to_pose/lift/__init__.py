@@ -7,14 +7,48 @@ receptive field, frame rate, normalisation and how it was trained. `LIFTERS` lis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from ..settings import LiftSettings
-from .onnx_lifter import Lifter, load_file
+from ..skeleton import Skeleton
+from ..types import KeypointTrack, LiftedPose
+from . import onnx_lifter, onnx_net
+from .net_lifter import NetLifter
 
 WEIGHTS = Path(__file__).parent / "weights"
+
+
+class Lifter(Protocol):
+    """What turns a track into directions and lengths."""
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """What it answers in."""
+
+    @property
+    def keypoints(self) -> tuple[str, ...]:
+        """Names it reads, in order."""
+
+    @property
+    def receptive_field(self) -> int:
+        """Frames around a frame that it looks at."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Everything the file says of itself."""
+
+    def __call__(self, track: KeypointTrack, focal_px: float, centre_px: ArrayLike) -> LiftedPose:
+        """Directions of every frame, one set of lengths, and the clip's up vector, in camera axes."""
 
 
 @dataclass(frozen=True)
@@ -67,4 +101,17 @@ def load(settings: LiftSettings) -> Lifter:
     return load_file(LIFTERS[settings.lifter].path, device=settings.device, flip=settings.flip)
 
 
-__all__ = ["LIFTERS", "WEIGHTS", "Lifter", "LifterEntry", "load"]
+def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
+    """Open an ONNX file of either kind: a `onnx_lifter.Lifter`, or a network of the papers.
+
+    Raises:
+        InputError: the file is missing or is no lifter this version can run.
+        SetupError: the device asked for is not available to ONNX Runtime.
+    """
+    session = onnx_lifter.open_session(path, device)
+    if session.get_modelmeta().custom_metadata_map.get("normalization") == onnx_net.NORMALIZATION:
+        return NetLifter(onnx_net.from_session(path, session), flip)
+    return onnx_lifter.from_session(path, session, flip)
+
+
+__all__ = ["LIFTERS", "WEIGHTS", "Lifter", "LifterEntry", "load", "load_file"]

@@ -88,16 +88,11 @@ class Lifter:
         if self.metadata.get("masked_keypoints") != "true":
             positions, scores = stand_ins(positions, scores, self.keypoints)
         features, R_camera_view = normalize_keypoints(positions, scores, focal_px, centre_px)
-        seconds = track.timestamps[-1] - track.timestamps[0]
-        rate = (track.frame_count - 1) / seconds if seconds > 0 else self.frame_rate
-        stride = max(1, round(rate / self.frame_rate))
-        # faster footage is lifted in interleaved phases, each at about the rate the network knows
         directions = np.empty((track.frame_count, self.skeleton.bone_count, 3), dtype=np.float32)
         up = np.empty((track.frame_count, 3), dtype=np.float32)
         lengths = np.empty((track.frame_count, self.skeleton.bone_count), dtype=np.float32)
         logits = np.empty_like(lengths)
-        for phase in range(min(stride, track.frame_count)):
-            part = slice(phase, None, stride)
+        for part in phases(track, self.frame_rate):
             directions[part], up[part], lengths[part], logits[part] = self._run(features[part])
         seen = (scores > FILLED_SCORE).any(axis=1)
         return LiftedPose(
@@ -138,19 +133,25 @@ class Lifter:
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
+def phases(track: KeypointTrack, frame_rate: float) -> list[slice]:
+    """Faster footage is lifted in interleaved phases, each at about the rate that a network knows."""
+    seconds = track.timestamps[-1] - track.timestamps[0]
+    rate = (track.frame_count - 1) / seconds if seconds > 0 else frame_rate
+    stride = max(1, round(rate / frame_rate))
+    return [slice(phase, None, stride) for phase in range(min(stride, track.frame_count))]
+
+
 def open_session(path: Path, device: str = "auto", threads: int = 0) -> Any:
     """A lifter's ONNX file, opened as `onnx_session.open_session` does."""
     return onnx_session.open_session(path, device, threads, "lifter")[0]
 
 
-def load_file(path: Path, *, device: str = "auto", flip: bool = True) -> Lifter:
-    """Open a lifter's ONNX file.
+def from_session(path: Path, session: Any, flip: bool) -> Lifter:
+    """A lifter of its opened file.
 
     Raises:
-        InputError: the file is missing or is no lifter this version can run.
-        SetupError: the device asked for is not available to ONNX Runtime.
+        InputError: the file is no lifter this version can run.
     """
-    session = open_session(path, device)
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("normalization") != NORMALIZATION:
         raise InputError(

@@ -126,7 +126,15 @@ def load_net(path: Path, *, device: str = "auto", threads: int = 0) -> OnnxNet:
         InputError: the file is missing, cut off, or no network of the catalogue.
         SetupError: the device asked for is not available to ONNX Runtime.
     """
-    session = open_session(path, device, threads)
+    return from_session(path, open_session(path, device, threads))
+
+
+def from_session(path: Path, session: Any) -> OnnxNet:
+    """A network of its opened file.
+
+    Raises:
+        InputError: the file is no network of the catalogue.
+    """
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("normalization") != NORMALIZATION:
         raise InputError(
