@@ -2,7 +2,8 @@
 """Train the papers' networks and their central ablations on free motion, measure all on the same test split.
 
     python tools/papers.py run --mocap MOCAP --human HUMAN -o runs [NAME …]   # train, export, measure what is not yet
-    python tools/papers.py table runs                                          # what docs/results.md shows
+    python tools/papers.py lifters --mocap MOCAP --human HUMAN -o runs         # what ships, as videos are converted
+    python tools/papers.py table runs                                          # the tables of docs/results.md
 
 `RUNS` says what there is. A run's budget is counted in steps, not in minutes, so that rows of a table had the same.
 A run that is there (its .json) is not made again. Networks that ship are exported to NAME.onnx as well.
@@ -22,18 +23,22 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "core"))
 
+import numpy as np
 import torch
 
+from video_to_pose import bones, lift
 from video_to_pose.data import virtual
 from video_to_pose.data.sequences import Sequence2D3D
 from video_to_pose.evaluation import protocols
 from video_to_pose.files import written_whole
 from video_to_pose.lift.normalize import LIFTER_KEYPOINTS
 from video_to_pose.nets import anatomy3d, catalogue, rie
+from video_to_pose.settings import LiftSettings
 from video_to_pose.skeleton import BODY_22
 from video_to_pose.training import checkpoint as checkpoints
 from video_to_pose.training import trainer
 from video_to_pose.training.export import export
+from video_to_pose.types import KeypointTrack
 
 RATE = 30.0
 
@@ -273,6 +278,112 @@ def _run(options: argparse.Namespace) -> None:
         print(name, {key: round(value, 1) for key, value in result["detected"].items()}, flush=True)
 
 
+def _lifters(options: argparse.Namespace) -> None:
+    """Every lifter that ships on the same detections, the way videos are converted, told the true field of view."""
+    seen = virtual.virtual_sequences(
+        options.mocap / "test",
+        options.human,
+        skeleton=BODY_22,
+        keypoint_names=LIFTER_KEYPOINTS,
+        cameras=virtual.VirtualCameras(),
+        rate=RATE,
+    )
+    seen = [virtual.detected(sequence) for sequence in seen]
+    result = {}
+    for name in lift.LIFTERS:
+        lifter = lift.load(LiftSettings(lifter=name, device="cpu"))
+        answers, up = [], []
+        for sequence in seen:
+            assert sequence.lens is not None
+            times = np.arange(sequence.frame_count) / sequence.rate
+            track = KeypointTrack(times, LIFTER_KEYPOINTS, sequence.keypoints, sequence.scores, sequence.image_size)
+            pose = lifter(track, float(sequence.lens.focal_px[0]), sequence.lens.centre_px)
+            joints = bones.compose(pose.skeleton, pose.directions, pose.lengths)
+            answers.append(protocols.Answer(sequence, joints))
+            true_up = sequence.lens.R_world_camera.T @ [0.0, 0.0, 1.0]
+            up.append(float(np.degrees(np.arccos(np.clip(true_up @ pose.up, -1, 1)))))
+        result[name] = {**protocols.figures(answers)[protocols.MEAN], "up_degrees": float(np.mean(up))}
+        print(name, {key: round(value, 1) for key, value in result[name].items()}, flush=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    with written_whole(options.output / "lifters.json") as partial:
+        partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+_COLUMNS = {
+    "mpjpe_mm": "MPJPE mm",
+    "p_mpjpe_mm": "P-MPJPE mm",
+    "n_mpjpe_mm": "N-MPJPE mm",
+    "mpjve_mm_per_frame": "MPJVE mm/frame",
+    "acceleration_m_s2": "accel. m/s²",
+    "pck150_percent": "PCK@150 %",
+    "auc_percent": "AUC %",
+    "bone_deviation_mm": "bone dev. mm",
+}
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _table(options: argparse.Namespace) -> None:
+    """Print what there is, as markdown."""
+    found = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in RUNS
+        if (path := options.folder / f"{name}.json").exists()
+    }
+    shipped = [name for name in found if RUNS[name].ships]
+    heads = ["network", "T", "M par.", "CPU min", *_COLUMNS.values()]
+    for kind, told in (("detected", "a detector's errors"), ("exact", "exact landmarks' joints")):
+        print(f"\n### All networks, {told}\n")
+        rows = []
+        for name in shipped:
+            run, result = RUNS[name], found[name]
+            facts = [run.label, str(run.frames), f"{result['parameters'] / 1e6:.2f}", f"{result['cpu_minutes']:.0f}"]
+            rows.append([*facts, *(f"{result[kind][column]:.1f}" for column in _COLUMNS)])
+        print(_markdown(heads, rows))
+    lifters = options.folder / "lifters.json"
+    if lifters.exists():
+        print("\n### Every lifter, as videos are converted\n")
+        table = json.loads(lifters.read_text(encoding="utf-8"))
+        rows = [
+            [name, *(f"{values[column]:.1f}" for column in _COLUMNS), f"{values['up_degrees']:.1f}"]
+            for name, values in table.items()
+        ]
+        print(_markdown(["lifter", *_COLUMNS.values(), "up °"], rows))
+    for prefix in ("rie", "srnet", "anatomy3d", "seq2seq", "gla_gcn"):
+        group = [name for name in found if name.startswith(f"{prefix}-") and not RUNS[name].ships]
+        if not group:
+            continue
+        columns = list(_COLUMNS)[:5]
+        more = _study_columns(found[group[0]])
+        print(f"\n### {prefix}\n")
+        rows = []
+        for name in group:
+            result = found[name]
+            facts = [RUNS[name].label, f"{result['parameters'] / 1e6:.2f}", f"{result['cpu_minutes']:.0f}"]
+            figures = [f"{result['detected'][column]:.1f}" for column in columns]
+            rows.append([*facts, *figures, *_study_columns(result).values()])
+        print(_markdown(["", "M par.", "CPU min", *(_COLUMNS[column] for column in columns), *more], rows))
+
+
+def _study_columns(result: Mapping[str, Any]) -> dict[str, str]:
+    """Heads and figures of a run's studies, mm."""
+    columns: dict[str, float] = {}
+    if "rare" in result:
+        columns["rarest 10 %"] = result["rare"]["cumulative"]["10"]
+        columns["commonest 10 %"] = result["rare"]["interval"]["90-100"]
+    if "offset" in result:
+        rows = [row for row in result["offset"] if row["frames"]]
+        frames = sum(row["frames"] for row in rows)
+        for key, head in (("original", "same clips"), ("shifted", "shifted"), ("consistency", "moved by")):
+            columns[head] = sum(row[key] * row["frames"] for row in rows) / frames if frames else float("nan")
+    for sigma, values in result.get("noise", {}).items():
+        columns[f"σ {sigma}"] = values["p_mpjpe_mm"]
+    return {head: f"{value:.1f}" for head, value in columns.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -283,6 +394,14 @@ def main() -> None:
     sub.add_argument("--threads", type=int, default=1)
     sub.add_argument("-o", "--output", type=Path, required=True)
     sub.set_defaults(run=_run)
+    sub = commands.add_parser("lifters")
+    sub.add_argument("--mocap", type=Path, required=True, help="folder with train/ and test/")
+    sub.add_argument("--human", type=Path, required=True)
+    sub.add_argument("-o", "--output", type=Path, required=True)
+    sub.set_defaults(run=_lifters)
+    sub = commands.add_parser("table")
+    sub.add_argument("folder", type=Path)
+    sub.set_defaults(run=_table)
     options = parser.parse_args()
     options.run(options)
 

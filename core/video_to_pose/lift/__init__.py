@@ -44,6 +44,10 @@ class Lifter(Protocol):
         """Frames around a frame that it looks at."""
 
     @property
+    def frame_rate(self) -> float:
+        """Frames per second it was trained for."""
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """Everything the file says of itself."""
 

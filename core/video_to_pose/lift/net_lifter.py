@@ -69,6 +69,10 @@ class NetLifter:
         return self.net.receptive_field
 
     @property
+    def frame_rate(self) -> float:
+        return float(self.net.metadata.get("frame_rate", FRAME_RATE))
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         return self.net.metadata
 
@@ -83,7 +87,7 @@ class NetLifter:
         keypoints, trust = joint_keypoints(positions, scores, skeleton)
         screen, R_camera_view = framed((keypoints - np.asarray(centre_px)) / focal_px)
         joints = np.empty((track.frame_count, skeleton.joint_count, 3), dtype=np.float32)
-        for part in phases(track, float(self.net.metadata.get("frame_rate", FRAME_RATE))):
+        for part in phases(track, self.frame_rate):
             joints[part] = self._answer(np.concatenate([screen[part], trust[part, :, None]], axis=-1))
         joints = joints @ R_camera_view.T.astype(np.float32)
         directions, lengths = bones.decompose(skeleton, joints)
