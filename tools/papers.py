@@ -56,6 +56,7 @@ class PaperRun:
         recipe: fields that differ.
         rate: learning rate at the start; the paper's when None.
         views: cameras for each clip of the training set.
+        every: every n-th sequence of it only.
         studies: of `protocols`, beside all measures.
         ships: whether the weights are exported.
         single_stage: RIE without its stages: everything is trained from the beginning.
@@ -70,6 +71,7 @@ class PaperRun:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     rate: float | None = None
     views: int = 1
+    every: int = 1
     studies: tuple[str, ...] = ()
     ships: bool = False
     single_stage: bool = False
@@ -77,7 +79,7 @@ class PaperRun:
 
 
 _RIE = {"channels": 96, "latent": 96, "width": 256}
-_LENGTHS = {"channels": 256, "sampled_frames": 20}
+_LENGTHS = {"channels": 256, "sampled_frames": 10}
 _GCN = {"channels": 48}
 _SINGLE = {"channels": 512}
 _SEQ = {"hidden": 256}
@@ -158,7 +160,7 @@ RUNS: dict[str, PaperRun] = {
     ),
     # GLA-GCN: strides, layers of single joints, the reconstruction
     **{
-        f"gla_gcn-{name}": PaperRun("gla_gcn", 9, (1, 1), label, {**_GCN, **changes}, {"batch": 256})
+        f"gla_gcn-{name}": PaperRun("gla_gcn", 9, (1, 1), label, {**_GCN, **changes}, {"batch": 128}, every=2)
         for name, label, changes in (
             ("pool", "pooling instead of strides", {"shrink": "pool"}),
             ("fc", "fully connected instead of single joints' layers", {"joint_layer": "fully connected"}),
@@ -262,7 +264,7 @@ def _run(options: argparse.Namespace) -> None:
         if train[0] != run.views:
             train = run.views, sequences(options.mocap / "train", options.human, run.views, True)
         began = time.process_time()
-        net = learn(name, run, train[1], folder)
+        net = learn(name, run, train[1][:: run.every], folder)
         seconds = time.process_time() - began
         every = 1 if run.ships and run.net != "gla_gcn" else 4
         result = measure(run, net, test["detected"][::every], test["exact"][::every])
