@@ -18,7 +18,8 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         "--person",
         default=TrackSettings.person,
         metavar="WHO",
-        help=f"{', '.join(PERSON_CHOICES)}, or a number: 1 is the main person (default: %(default)s)",
+        help=f"{', '.join(PERSON_CHOICES)}, or a number: 1 is the main person; 1+3 are "
+        "two that are one, 1:0-2.5 only these seconds of one (default: %(default)s)",
     )
     group.add_argument(
         "--at",

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import __version__, detect, lift, motion, track, video
+from . import seen as store
 from .detect import appearance
 from .errors import InputError
 from .review import confidence_spans
+from .seen import Seen
 from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
 from .types import KeypointTrack, Take
 
@@ -46,13 +47,14 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def capture(path: Path, settings: CaptureSettings, progress: Report | None = None) -> Take:
+def capture(path: Path, settings: CaptureSettings, progress: Report | None = None, cache: Path | None = None) -> Take:
     """Everything that can be found of one person in a video.
 
     Args:
         path: the video.
         settings: of all stages.
         progress: called before and during stages; an exception it raises (`errors.Cancelled`) stops the work.
+        cache: folder that keeps what was seen (`seen`), so that the same clip is watched once; None keeps nothing.
 
     Raises:
         InputError: the video, a model file or an option is wrong, or nobody is in it.
@@ -61,7 +63,7 @@ def capture(path: Path, settings: CaptureSettings, progress: Report | None = Non
     report = progress or (lambda _: None)
     seconds: dict[str, float] = {}
     info, lifter = _open(path, settings, report, seconds)
-    keypoints = find_keypoints(info, settings, report, seconds)
+    keypoints = find_keypoints(info, settings, report, seconds, cache)
     _give_back_memory()
     return _told_whence(lift_and_solve(keypoints, lifter, settings, report, seconds), info, settings, seconds)
 
@@ -143,7 +145,7 @@ def check_settings(settings: CaptureSettings) -> None:
                 f"A {name} of {value:g} is not possible.", f"Give {allowed} {unit}".rstrip() + ".", "setting-range"
             )
     person = settings.track.person
-    if person not in PERSON_CHOICES and not (person.isdecimal() and int(person) >= 1):
+    if person not in PERSON_CHOICES and track.parts_of(person) is None:
         raise InputError(
             f"There is no way to choose a person called {person!r}.",
             f"Give a number from 1, or one of: {', '.join(PERSON_CHOICES)}.",
@@ -168,32 +170,19 @@ def expected_frames(info: video.VideoInfo, part: VideoSettings) -> int:
     return max(1, round(info.frame_count * min(1.0, max(0.0, share))))
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What was seen in a clip.
-
-    Attributes:
-        times: (F,) seconds.
-        detections: for each frame the people in it, with what they look like.
-        cuts: first frames of new shots.
-        image_size: width, height in pixels.
-    """
-
-    times: NDArray[np.float64]
-    detections: list[list[detect.Detection]]
-    cuts: list[int]
-    image_size: tuple[int, int]
-
-
 def find_keypoints(
-    info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]
+    info: video.VideoInfo,
+    settings: CaptureSettings,
+    report: Report,
+    seconds: dict[str, float],
+    cache: Path | None = None,
 ) -> KeypointTrack:
     """Decode, detect and follow one person. Adds the stages' seconds to `seconds`."""
-    seen = find_detections(info, settings, report, seconds)
+    seen = find_detections(info, settings, report, seconds, cache)
     began = time.perf_counter()
     people = track.find_people(seen.times, seen.detections, seen.image_size, settings.track, seen.cuts)
     chosen = track.choose(people, seen.times, seen.image_size, settings.track)
-    if any(person.shot != chosen.shot for person in people):
+    if "+" not in settings.track.person and any(person.shot != chosen.shot for person in people):
         _log.warning(
             f"The camera cuts to another picture; of the chosen person only the shot from {chosen.first_s:.1f} to "
             f"{chosen.last_s:.1f} s is used."
@@ -204,10 +193,33 @@ def find_keypoints(
 
 
 def find_detections(
-    info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]
+    info: video.VideoInfo,
+    settings: CaptureSettings,
+    report: Report,
+    seconds: dict[str, float],
+    cache: Path | None = None,
 ) -> Seen:
-    """Decode and detect everybody. Adds the stages' seconds to `seconds`."""
+    """Decode and detect everybody, or take from `cache` what was seen before. Adds the stages' seconds to `seconds`."""
     check_settings(settings)
+    if cache is None:
+        return _detect(info, settings, report, seconds)
+    began = time.perf_counter()
+    folder = cache / store.key(info.path, settings.video, settings.detect)
+    known = store.load(folder)
+    if known is not None:
+        report(Progress("detect", len(known.times), len(known.times)))
+        seconds["detect"] = time.perf_counter() - began
+        return known
+    found = _detect(info, settings, report, seconds)
+    try:
+        store.save(found, folder)
+    except InputError as error:  # a full disk must not cost the work that is done
+        _log.warning("What was seen is not kept: %s", error.message)
+    store.clean(cache, keep=folder)
+    return found
+
+
+def _detect(info: video.VideoInfo, settings: CaptureSettings, report: Report, seconds: dict[str, float]) -> Seen:
     clock = time.perf_counter
     began = clock()
     times: list[float] = []

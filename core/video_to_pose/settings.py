@@ -46,7 +46,8 @@ class TrackSettings:
 
     max_gap_s: float = 0.5
     person: str = "main"
-    """One of `PERSON_CHOICES`, or a number: 1 is the main person."""
+    """One of `PERSON_CHOICES`, or a number: 1 is the main person. ``1+3`` are two that are one person, and ``1:0-2.5``
+    only these seconds of one: where somebody was taken for another, ``1:0-2.5+2:2.5-`` puts it right."""
     at: tuple[float, float, float] | None = None
     """Seconds, x and y in pixels: whoever is there then, before `person`."""
     mend_sides: bool = True
@@ -175,6 +176,34 @@ class RetargetSettings:
     """Drop keys as long as no bone turns this much away; 0 keeps a key on every frame."""
     key_error_centimetres: float = 0.5
     """And no bone's end moves this much away."""
+
+
+LIVE_SOURCES = ("camera", "file", "growing")
+"""What a person can be followed on while it happens: a camera, a file played at its own speed, a file being written."""
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How a person is followed while it happens. What a recording becomes afterwards are the `CaptureSettings`."""
+
+    delay_frames: int = 2
+    """Frames of the lifter's rate (thirtieths of a second) that the pose is behind: so much of what comes next a
+    lifter that looks both ways may see. Causal lifters need none."""
+    settle_s: float = 2.0
+    """Seconds of the person in view in which bone lengths and the camera's tilt are measured, then kept."""
+    lost_s: float = 1.0
+    """Out of view for longer than this, anybody who comes is the person."""
+    floor_s: float = 4.0
+    """The floor is where the lowest soles of so many seconds were."""
+    min_cutoff_hz: float = 1.5
+    """1 € filter of the bones' directions: the cut-off of what stands still."""
+    beta: float = 1.5
+    """Hertz by which that cut-off rises for each radian a second."""
+    root_min_cutoff_hz: float = 1.0
+    root_beta: float = 2.0
+    """The same for the place in the picture, with body heights a second."""
+    depth_cutoff_hz: float = 0.5
+    """Low-pass of the distance from the camera, which one camera sees badly."""
 
 
 FBX_PROFILES = ("plain", "unreal", "unreal-mesh", "unity")

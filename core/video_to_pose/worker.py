@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process Blender starts: ``python -m video_to_pose.worker`` with the core's folder on PYTHONPATH.
 
-It reads one `protocol.Job` from stdin, captures, writes the Take and says how it goes on stdout. A line
+It reads one `protocol.Order` from stdin, does it (captures and writes the Take, or says what a video is, or who is in
+it) and says how it goes on stdout. A line
 ``{"cancel": true}`` on stdin stops it, and so does stdin's end, so that a Blender that died leaves no orphan.
 Native libraries print to descriptor 1 as they like: it points at stderr, and the messages go to a private copy.
 """
@@ -19,6 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +72,7 @@ def main() -> int:
     wires = _Wires()
     cancelled = threading.Event()
     code = 0
-    job: protocol.Job | None = None
+    job: protocol.Order | None = None
     last: protocol.Message
     try:
         try:
@@ -86,28 +88,39 @@ def main() -> int:
             code, last = 1, protocol.Failed(message, FAULT_HINT, "fault", traceback.format_exc())
         wires.send(last)
     except (Cancelled, KeyboardInterrupt):  # nobody is there any more who would take what was made
-        if job is not None:
+        if isinstance(job, protocol.Job):
             job.take.unlink(missing_ok=True)
             _tidy(job.take)
         return Cancelled.exit_code
     return code
 
 
-def _work(job: protocol.Job, wires: _Wires, cancelled: threading.Event) -> protocol.Result:
+def _work(job: protocol.Order, wires: _Wires, cancelled: threading.Event) -> protocol.Final:
     _tell_log(job)
-    watch = threading.Thread(target=_watch, args=(wires.input, cancelled, job.take), name="stdin", daemon=True)
+    take = job.take if isinstance(job, protocol.Job) else None
+    watch = threading.Thread(target=_watch, args=(wires.input, cancelled, take), name="stdin", daemon=True)
     watch.start()
     report = _reporter(wires, cancelled)
-    try:  # loaded here and not above: a package that is missing is then told as a message
-        from . import pipeline
-        from .formats import take as take_file
+    try:  # what they need is loaded there: a package that is missing is then told as a message
+        if isinstance(job, protocol.Glance):
+            return _glance(job)
+        if isinstance(job, protocol.Search):
+            return _search(job, wires, report)
+        return _capture(job, wires, report)
     except ModuleNotFoundError as error:
         raise SetupError(
             f"The engine's Python lacks the package {error.name}.",
             "Install the engine in the add-on's preferences, or pip install video-to-pose into that Python.",
             "package-missing",
         ) from error
-    take = pipeline.capture(job.video, job.settings, report)
+
+
+def _capture(job: protocol.Job, wires: _Wires, report: Callable[[Progress], None]) -> protocol.Result:
+    from . import pipeline
+    from .formats import take as take_file
+
+    keeping = {} if job.cache is None else {"cache": job.cache}
+    take = pipeline.capture(job.video, job.settings, report, **keeping)
     report(pipeline.Progress("save", 0, None))
     for start, end in pipeline.confidence_spans(take):
         wires.send(protocol.Warning(f"Check {start:.1f} s to {end:.1f} s: little of the person was seen there."))
@@ -115,7 +128,26 @@ def _work(job: protocol.Job, wires: _Wires, cancelled: threading.Event) -> proto
     return protocol.Result(job.take)
 
 
-def _tell_log(job: protocol.Job) -> None:
+def _glance(job: protocol.Glance) -> protocol.Clip:
+    from . import lineup
+
+    info = lineup.glance(job.video, job.picture)
+    values = {field.name: getattr(info, field.name) for field in fields(info) if field.name != "path"}
+    return protocol.Clip(**values, picture=job.picture)
+
+
+def _search(job: protocol.Search, wires: _Wires, report: Callable[[Progress], None]) -> protocol.Found:
+    from . import lineup
+
+    people = lineup.line_up(job.video, job.settings, job.cache, report)
+    for person in people:
+        values = {field.name: getattr(person, field.name) for field in fields(person)}
+        values["portraits"] = tuple((portrait.time_s, str(portrait.path)) for portrait in person.portraits)
+        wires.send(protocol.Person(**values))
+    return protocol.Found(len(people))
+
+
+def _tell_log(job: protocol.Order) -> None:
     """What one needs to know first when something went wrong, on stderr, which is the log."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     packages = []
@@ -124,7 +156,8 @@ def _tell_log(job: protocol.Job) -> None:
             packages.append(f"{package} {metadata.version(package)}")
     _log.info("video-to-pose %s, Python %s (%s)", __version__, platform.python_version(), sys.executable)
     _log.info("%s, %s cores; %s", platform.platform(), os.cpu_count(), ", ".join(packages))
-    _log.info("video %s, options %s", job.video, json.dumps(job.settings.to_dict()))
+    options = {} if isinstance(job, protocol.Glance) else job.settings.to_dict()
+    _log.info("video %s, options %s", job.video, json.dumps(options))
 
 
 def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress], None]:
@@ -136,13 +169,14 @@ def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress],
     return report
 
 
-def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path) -> None:
+def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path | None) -> None:
     """Wait for a cancel line or stdin's end, then see to it that the process does end."""
     while (line := stdin.readline()) and not protocol.is_cancel(line):
         pass
     cancelled.set()
     time.sleep(GRACE_S)
-    _tidy(take)
+    if take is not None:
+        _tidy(take)
     os._exit(Cancelled.exit_code)
 
 

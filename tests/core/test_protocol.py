@@ -18,6 +18,9 @@ MESSAGES = [
     protocol.Failed("The file x does not exist.", "Check the path.", "video-missing"),
     protocol.Failed("It stopped.", "Report it.", "fault", "Traceback\n  …"),
     protocol.Cancelled(),
+    protocol.Clip(1920, 1080, 12.5, 375, 30.0, False, "h264", Path("picture ü.png")),
+    protocol.Person(2, 0.5, 3.25, 2.5, 0.9, True, 1, ((1.0, "a.png"), (2.5, "ü.png"))),
+    protocol.Found(2),
 ]
 
 
@@ -41,6 +44,19 @@ def test_a_job_comes_back_equal_with_all_its_settings():
     assert protocol.decode_job(line) == job
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        protocol.Job(Path("a.mp4"), CaptureSettings(), Path("a.npz"), Path("kept é")),
+        protocol.Glance(Path("a.mp4"), Path("a.png")),
+        protocol.Search(Path("a.mp4"), CaptureSettings(detect=DetectSettings(variant="lite")), Path("kept")),
+    ],
+    ids=lambda job: type(job).__name__,
+)
+def test_every_kind_of_job_comes_back_equal(job):
+    assert protocol.decode_job(protocol.encode_job(job)) == job
+
+
 def test_settings_left_out_of_a_job_take_their_defaults():
     line = json.dumps({"video": "a.mp4", "take": "a.npz", "settings": {"camera": {"height_m": 1.6}}})
     assert protocol.decode_job(line).settings == CaptureSettings(camera=CameraSettings(height_m=1.6))
@@ -58,6 +74,7 @@ def test_settings_left_out_of_a_job_take_their_defaults():
         ('{"type": "progress", "stage": "detect", "done": true, "total": 2}', "done"),
         ('{"type": "failed", "message": null, "hint": "", "code": "", "details": ""}', "message"),
         ('{"type": "cancelled", "why": "boredom"}', "fields"),
+        ('{"type": "found", "people": 1.5}', "people"),
     ],
 )
 def test_what_is_no_message_is_refused_with_the_reason(line, reason):
@@ -69,6 +86,8 @@ def test_what_is_no_message_is_refused_with_the_reason(line, reason):
     "job",
     [
         {"video": "a.mp4", "take": "a.npz"},
+        {"do": "dance", "video": "a.mp4"},
+        {"do": "glance", "video": "a.mp4", "take": "a.npz"},
         {"video": 3, "take": "a.npz", "settings": {}},
         {"video": "a.mp4", "take": "a.npz", "settings": {"sorcery": {}}},
         {"video": "a.mp4", "take": "a.npz", "settings": {"camera": {"brand": "Leica"}}},

@@ -523,3 +523,55 @@ def test_on_real_footage_the_walker_is_chosen_and_not_the_man_on_the_roof():
     hips = result.positions[:, [result.names.index("left_hip"), result.names.index("right_hip")]].mean(axis=1)
     assert np.all(hips[:, 1] > 550), "below the roof"
     assert np.all(np.diff(hips[::15, 0]) < 0), "she walks to the left"
+
+
+def two_walkers():
+    """Somebody on the left for 20 frames, then somebody on the right, far away, for 20."""
+    left = [[person(100 + 3 * i)] for i in range(20)]
+    right = [[person(900 - 3 * i, height=280)] for i in range(20)]
+    return even(41), [*left, [], *right]
+
+
+def test_two_who_are_one_person_are_joined():
+    times, frames = two_walkers()
+    people = track.find_people(times, frames, SIZE)
+    assert len(people) == 2
+    both = track.choose(people, times, SIZE, TrackSettings(person="2+1"))
+    assert len(both.frames) == 40 and (both.first_s, both.last_s) == (0.0, times[-1])
+    assert track.track_of(both, times, SIZE).frame_count == 41
+
+
+def test_a_person_can_be_given_in_parts_of_the_clip():
+    times, frames = two_walkers()
+    people = track.find_people(times, frames, SIZE)
+    first = next(one.number for one in people if one.first_s == 0.0)
+    second = 3 - first
+    half = track.choose(people, times, SIZE, TrackSettings(person=f"{first}:0.1-0.3"))
+    assert half.frames.tolist() == [3, 4, 5, 6, 7, 8]
+    mixed = track.choose(people, times, SIZE, TrackSettings(person=f"{first}:-0.3+{second}:1-"))
+    assert mixed.frames.tolist() == [*range(9), *range(30, 41)]
+    result = track.track_of(mixed, times, SIZE)
+    assert nose_x(result)[0] == 100 and nose_x(result)[-1] == 900 - 3 * 19
+
+
+def test_where_parts_overlap_the_first_one_counts():
+    frames = [[person(100 + i), person(900 - i, height=200)] for i in range(20)]
+    people = track.find_people(even(20), frames, SIZE)
+    both = track.choose(people, even(20), SIZE, TrackSettings(person="2:0.3-+1"))
+    xs = [float(found.positions[0, 0]) for found in both.detections]
+    assert all(x < 500 for x in xs[:9]) and all(x > 500 for x in xs[9:]) and len(xs) == 20
+
+
+@pytest.mark.parametrize("person", ["0", "1+", "+1", "1:2-1", "1:a-b", "1:1", "-1", "1:--2", "the tall one", ""])
+def test_what_names_no_person_is_no_part(person):
+    assert track.parts_of(person) is None
+
+
+def test_a_part_in_which_somebody_is_not_seen_is_told():
+    times, frames = two_walkers()
+    people = track.find_people(times, frames, SIZE)
+    last = next(one.number for one in people if one.first_s > 0)
+    with pytest.raises(InputError, match="not seen in the part"):
+        track.choose(people, times, SIZE, TrackSettings(person=f"{last}:0-0.3"))
+    with pytest.raises(InputError, match="no person 7"):
+        track.choose(people, times, SIZE, TrackSettings(person="1+7"))

@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..settings import TrackSettings
 from ..types import KeypointTrack
-from .choice import Person, choose, introduce
+from .choice import Part, Person, choose, introduce, parts_of
 from .cuts import ShotWatcher
 from .gaps import fill_gaps, resample_evenly
 from .people import Person2D, alike, body_size, follow, gather, look_spread
 from .sides import mend_sides
 
 __all__ = [
+    "Part",
     "Person",
     "Person2D",
     "ShotWatcher",
@@ -31,6 +32,7 @@ __all__ = [
     "find_people",
     "make_track",
     "mend_sides",
+    "parts_of",
     "resample_evenly",
     "track_of",
 ]

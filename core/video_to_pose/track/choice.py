@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _MIRROR_S = 1.0
 _MOVING = 0.01  # body sizes a keypoint must move to say anything of mirrors
 _AT_S = 0.5  # how far from the time of a click somebody may be seen
 _AT_FAR = 0.3  # body sizes outside of somebody's box that a click may be
+_PART = re.compile(r"([1-9]\d*)(?::(\d+(?:\.\d*)?)?-(\d+(?:\.\d*)?)?)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,23 +104,48 @@ def introduce(seen: Sightings, times: Array, tracks: Sequence[list[int]], identi
     return people
 
 
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a clip in which somebody is the person with this number.
+
+    Attributes:
+        number: as of `Person.number`.
+        from_s, to_s: seconds; `to_s` is not included, None is the end.
+    """
+
+    number: int
+    from_s: float = 0.0
+    to_s: float | None = None
+
+
+def parts_of(person: str) -> list[Part] | None:
+    """What ``2``, ``1+3`` (two that are one) or ``1:0-2.5+3:2.5-`` (of each only these seconds) name.
+
+    Returns None for what is none of these.
+    """
+    parts = []
+    for word in person.split("+"):
+        found = _PART.fullmatch(word.strip())
+        if found is None:
+            return None
+        number, begin, end = found.groups()
+        parts.append(Part(int(number), float(begin or 0), float(end) if end else None))
+        if parts[-1].to_s is not None and parts[-1].to_s <= parts[-1].from_s:
+            return None
+    return parts
+
+
 def choose(people: Sequence[Person], times: Array, image_size: tuple[int, int], settings: TrackSettings) -> Person:
     """Who is meant by `settings.at`, or else by `settings.person`.
 
     Raises:
-        InputError: there is nobody at that point (``nobody-there``), or no such number (``no-such-person``).
+        InputError: there is nobody at that point (``nobody-there``), no such number (``no-such-person``), or they are
+            not seen in the part of the clip that is named (``nobody-there``).
     """
     if settings.at is not None:
         return _at(people, times, *settings.at)
-    if settings.person.isdecimal():
-        for person in people:
-            if person.number == int(settings.person):
-                return person
-        raise InputError(
-            f"There is no person {settings.person}: {_count(len(people))} found.",
-            f"Give a number from 1 to {len(people)}, or one of: {', '.join(PERSON_CHOICES)}.",
-            "no-such-person",
-        )
+    if (parts := parts_of(settings.person)) is not None:
+        return _joined(people, times, parts)
     real = [person for person in people if not person.is_still and person.reflection_of is None]
     if not any(person.last_s - person.first_s >= _STILL_S for person in real):
         real = list(people)
@@ -139,6 +166,48 @@ def choose(people: Sequence[Person], times: Array, image_size: tuple[int, int], 
         long = max(len(person.frames) for person in real)
         return min((person for person in real if len(person.frames) >= 0.25 * long), key=off_centre)
     return people[0]
+
+
+def _joined(people: Sequence[Person], times: Array, parts: Sequence[Part]) -> Person:
+    """The person that these parts make together; where two show them in one frame, the first counts."""
+    named = {person.number: person for person in people}
+    for part in parts:
+        if part.number not in named:
+            raise InputError(
+                f"There is no person {part.number}: {_count(len(people))} found.",
+                f"Give a number from 1 to {len(people)}, or one of: {', '.join(PERSON_CHOICES)}.",
+                "no-such-person",
+            )
+    first = named[parts[0].number]
+    if parts == [Part(first.number)]:
+        return first
+    found: dict[int, Person2D] = {}
+    for part in parts:
+        person = named[part.number]
+        for frame, detection in zip(person.frames.tolist(), person.detections, strict=True):
+            if part.from_s <= times[frame] and (part.to_s is None or times[frame] < part.to_s):
+                found.setdefault(frame, detection)
+    if not found:
+        raise InputError(
+            f"Person {first.number} is not seen in the part of the clip that was named.",
+            f"They are seen from {first.first_s:.1f} to {first.last_s:.1f} s.",
+            "nobody-there",
+        )
+    frames = np.array(sorted(found))
+    detections = tuple(found[frame] for frame in frames.tolist())
+    sizes = [body_size(seen.positions, seen.scores) * float(seen.scores.mean()) for seen in detections]
+    best = first.best_frame if first.best_frame in found else int(frames[int(np.argmax(sizes))])
+    low, high = body_box(found[best].positions, found[best].scores)
+    return replace(
+        first,
+        first_s=float(times[frames[0]]),
+        last_s=float(times[frames[-1]]),
+        frames=frames,
+        detections=detections,
+        best_frame=best,
+        box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        weight=sum(named[number].weight for number in {part.number for part in parts}),
+    )
 
 
 def _at(people: Sequence[Person], times: Array, time: float, x: float, y: float) -> Person:
