@@ -9,9 +9,11 @@ was stopped goes on where it was.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -26,12 +28,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from . import __version__
-from .errors import Cancelled, InputError, VideoToPoseError
+from .errors import Cancelled, InputError, SetupError, VideoToPoseError
 from .files import written_whole
 
 TRIES = 2
@@ -132,12 +135,13 @@ def attempt(work: Work, clip: Clip, tell: Tell) -> Outcome:
     except Cancelled:
         raise
     except VideoToPoseError as error:
-        about |= {"outcome": "failed" if error.exit_code == InputError.exit_code else "fault"}
+        about |= {"outcome": "failed" if isinstance(error, InputError | SetupError) else "fault"}
         about |= {"error": error.message, "hint": error.hint, "code": error.code}
+        about |= {"details": "\n".join(filter(None, getattr(error, "__notes__", ())))}
     except Exception as error:
         sentence = f"The program stopped at a fault of its own: {type(error).__name__}: {error}."
         about |= {"outcome": "fault", "error": sentence, "code": "fault", "details": traceback.format_exc()}
-        about |= {"hint": "Run video-to-pose convert on this clip with --debug and report what it prints."}
+        about |= {"hint": "This is a fault of the program: please report it with the details that the report has."}
     finally:
         logger.removeHandler(heard)
     return Outcome(
@@ -166,17 +170,19 @@ def outputs_whole(clip: Clip) -> Iterator[tuple[str, ...]]:
     They lie in folders of this attempt alone beside the targets, so that two attempts never meet.
     """
     folders: dict[Path, Path] = {}
+    place = ""
     try:
         for out in map(Path, clip.outputs):
             if out.parent not in folders:
+                place = str(out)
                 out.parent.mkdir(parents=True, exist_ok=True)
                 folders[out.parent] = Path(tempfile.mkdtemp(prefix=_unfinished(clip), dir=out.parent))
-        unfinished = tuple(str(folders[Path(out).parent] / Path(out).name) for out in clip.outputs)
+        place, unfinished = "", tuple(str(folders[Path(out).parent] / Path(out).name) for out in clip.outputs)
         yield unfinished
-        for source, target in zip(unfinished, clip.outputs, strict=True):
-            Path(source).replace(target)
+        for source, place in zip(unfinished, clip.outputs, strict=True):
+            Path(source).replace(place)
     except OSError as error:
-        place = error.filename or clip.outputs[0]
+        place = place or error.filename or clip.outputs[0]
         raise InputError(
             f"{place} cannot be written: {error.strerror or error}.",
             "Choose a folder you may write to, on a disk with room.",
@@ -187,12 +193,20 @@ def outputs_whole(clip: Clip) -> Iterator[tuple[str, ...]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def target_of(unfinished: str | Path) -> Path:
+    """Where a path of `outputs_whole` goes in the end."""
+    return Path(unfinished).parent.parent / Path(unfinished).name
+
+
 def clear_unfinished(clip: Clip) -> None:
     """Remove what attempts left behind that were killed."""
     for parent in {Path(out).parent for out in clip.outputs}:
         with contextlib.suppress(OSError):
-            for folder in parent.glob(f"{_unfinished(clip)}*"):
-                shutil.rmtree(folder, ignore_errors=True)
+            for left in parent.glob(f"{_unfinished(clip)}*"):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()
 
 
 def _unfinished(clip: Clip) -> str:
@@ -217,15 +231,57 @@ def peak_megabytes() -> float | None:
 # --- processes of this machine ------------------------------------------------------------------------------------
 
 
-def here(workers: int, megabytes: float | None = None) -> Place:
-    """Work in `workers` processes of this machine, each of which may hold `megabytes` of memory (None: no bound).
+class Link(Protocol):
+    """A process that does clips, as the batch sees it.
 
-    The bound is not kept on Windows, nor by Blender, which is a process of its own.
+    Attributes:
+        hears: where its events and outcomes come from; it ends when the process does.
+        once: it does one clip and ends.
+    """
+
+    hears: Connection
+    once: bool
+
+    def send(self, clip: Clip) -> None:
+        """Have it do a clip."""
+
+    def ask_to_stop(self, at_work: bool) -> None:
+        """Have it tidy up and end."""
+
+    def end(self) -> int:
+        """Wait `GRACE_S` for its end, kill it then, and return its exit code."""
+
+    def last_words(self) -> str:
+        """What it printed before its end; empty where nobody knows."""
+
+
+def here(workers: int, megabytes: float | None = None, limit_s: float | None = None) -> Place:
+    """Work in `workers` processes of this machine.
+
+    Args:
+        workers: clips at once.
+        megabytes: memory each process may hold; None: no bound. The bound is not kept on Windows, nor by Blender,
+            which is a process of its own.
+        limit_s: seconds a clip may take; what takes longer is stopped and told. None: no limit.
     """
 
     def place(clips: Sequence[Clip], work: Work, tell: Tell) -> Iterator[Outcome]:
+        for outcome in in_processes(workers, partial(_Spawned, work, megabytes), limit_s)(clips, work, tell):
+            if outcome.code == "memory":
+                error = f"{Path(outcome.video).name} needs more than the {megabytes:.0f} MB a process may hold."
+                yield replace(outcome, error=error)
+            else:
+                yield outcome
+
+    return place
+
+
+def in_processes(workers: int, start: Callable[[Clip], Link], limit_s: float | None = None) -> Place:
+    """Work in processes that `start` starts; it is given the first clip the process will do."""
+
+    def place(clips: Sequence[Clip], work: Work, tell: Tell) -> Iterator[Outcome]:
         waiting = deque((clip, 1) for clip in clips)
-        processes = [_Process(work, megabytes) for _ in range(min(workers, len(clips)))]
+        processes = [_Process(start, limit_s) for _ in range(min(workers, len(clips)))]
         try:
             while waiting or any(process.clip for process in processes):
                 for process in processes:
@@ -243,6 +299,9 @@ def here(workers: int, megabytes: float | None = None) -> Place:
                         clip, tries = said
                         tell({"event": "again", "clip": clip.name, "why": "its process died"})
                         waiting.append((clip, tries + 1))
+                for process in processes:
+                    if process.clip is not None and time.monotonic() > process.due:
+                        yield process.give_up()
         finally:
             for process in processes:
                 process.ask_to_stop()
@@ -254,96 +313,137 @@ def here(workers: int, megabytes: float | None = None) -> Place:
 
 def _ready(processes: Sequence[_Process]) -> list[_Process]:
     """Those that said something or died; waits no longer than a person who pressed Ctrl-C likes to (Windows)."""
-    busy = [process for process in processes if process.clip]
-    heard = wait([process.pipe for process in busy], timeout=0.5)
-    return [process for process in busy if process.pipe in heard]
+    busy = {id(process.link.hears): process for process in processes if process.clip and process.link}
+    heard = wait([process.link.hears for process in busy.values() if process.link], timeout=0.5)
+    return [busy[id(pipe)] for pipe in heard]
 
 
 class _Process:
     """A process that does clips one after the other, started anew when it died."""
 
-    def __init__(self, work: Work, megabytes: float | None) -> None:
-        self.work, self.megabytes = work, megabytes
+    def __init__(self, start: Callable[[Clip], Link], limit_s: float | None) -> None:
+        self.start, self.limit_s = start, limit_s
         self.clip: Clip | None = None
         self.tries = 0
-        self.process: Any = None
-        self.pipe: Connection
+        self.due = math.inf
+        self.link: Link | None = None
 
     def begin(self, clip: Clip, tries: int) -> None:
         clear_unfinished(clip)
-        if self.process is None:
-            context = multiprocessing.get_context("spawn")  # nothing is shared; the same on every system
-            self.pipe, theirs = context.Pipe()  # type: ignore[assignment]
-            self.process = context.Process(
-                target=_serve, args=(theirs, self.work, self.megabytes), name="batch", daemon=True
-            )
-            self.process.start()
-            theirs.close()  # so that its end is heard here
+        if self.link is None:
+            self.link = self.start(clip)
         self.clip, self.tries = clip, tries
+        self.due = math.inf if self.limit_s is None else time.monotonic() + self.limit_s
         with contextlib.suppress(OSError):  # it died while idle: heard when listened to
-            self.pipe.send(clip)
+            self.link.send(clip)
 
     def hear(self) -> Outcome | Event | tuple[Clip, int]:
         """An outcome, an event, or the clip and its tries when it is to be done again."""
-        assert self.clip is not None
+        assert self.clip is not None and self.link is not None
         clip, tries = self.clip, self.tries
         try:
-            said: Outcome | Event = self.pipe.recv()
+            said: Outcome | Event = self.link.hears.recv()
         except (EOFError, OSError):
-            code = self._bury()
+            code, words = self._bury()
             clear_unfinished(clip)
             if code != TOO_MUCH_MEMORY and tries < TRIES:
                 return clip, tries
-            return self._died(clip, tries, code)
+            return _died(clip, tries, code, words)
         if isinstance(said, Outcome):
             self.clip = None
+            if self.link.once:
+                self._bury()
             return replace(said, attempts=tries)
         return said
 
-    def _died(self, clip: Clip, tries: int, code: int) -> Outcome:
-        about: dict[str, Any] = {"clip": clip.name, "video": clip.video, "attempts": tries}
-        if code == TOO_MUCH_MEMORY:
-            error = f"{Path(clip.video).name} needs more than the {self.megabytes or 0:.0f} MB a process may hold."
-            hint = "Give more with --memory, with fewer --workers, or convert parts of it with --start and --end."
-            return Outcome(**about, outcome="failed", error=error, hint=hint, code="memory")
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        error = f"The process that worked on {Path(clip.video).name} died {tries} times ({how})."
-        hint = "If the system was short of memory, use fewer --workers; else report this clip."
-        return Outcome(**about, outcome="fault", error=error, hint=hint, code="process-died")
+    def give_up(self) -> Outcome:
+        """End it, because its clip takes longer than it may."""
+        assert self.clip is not None and self.link is not None and self.limit_s is not None
+        clip, tries = self.clip, self.tries
+        self.link.ask_to_stop(at_work=True)
+        _, words = self._bury()
+        clear_unfinished(clip)
+        return replace(took_too_long(clip, self.limit_s), attempts=tries, details=words)
 
-    def _bury(self) -> int:
-        """Its exit code."""
-        self.process.join(GRACE_S)
-        if self.process.is_alive():  # it closed its pipe and does not end
-            self.process.kill()
-            self.process.join()
-        code = int(self.process.exitcode)
-        self.pipe.close()
-        self.process, self.clip = None, None
-        return code
+    def _bury(self) -> tuple[int, str]:
+        """Its exit code and last words."""
+        assert self.link is not None
+        code, words = self.link.end(), self.link.last_words()
+        self.link.hears.close()
+        self.link, self.clip = None, None
+        return code, words
 
     def ask_to_stop(self) -> None:
-        if self.process is not None:
-            if self.clip is None:
-                self.pipe.close()  # idle: it ends by itself
-            else:
-                self.process.terminate()
+        if self.link is not None:
+            self.link.ask_to_stop(at_work=self.clip is not None)
 
     def stop(self) -> None:
-        if self.process is None:
-            return
         clip = self.clip
-        self._bury()
+        if self.link is not None:
+            self._bury()
         if clip is not None:
             clear_unfinished(clip)
 
 
-def _serve(pipe: Connection, work: Work, megabytes: float | None) -> None:
-    """A process's life: clips in, outcomes out, until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
-    signal.signal(signal.SIGTERM, _leave)
-    if megabytes is not None:
-        threading.Thread(target=_watch_memory, args=(megabytes,), name="memory", daemon=True).start()
+def _died(clip: Clip, tries: int, code: int, words: str) -> Outcome:
+    about: dict[str, Any] = {"clip": clip.name, "video": clip.video, "attempts": tries, "details": words}
+    if code == TOO_MUCH_MEMORY:
+        error = f"{Path(clip.video).name} needs more memory than a process may hold."
+        hint = "Give more with --memory, with fewer --workers, or convert parts of it with --start and --end."
+        return Outcome(**about, outcome="failed", error=error, hint=hint, code="memory")
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    error = f"The process that worked on {Path(clip.video).name} died {tries} times ({how})."
+    hint = "If the system was short of memory, use fewer --workers; else report this clip."
+    return Outcome(**about, outcome="fault", error=error, hint=hint, code="process-died")
+
+
+def took_too_long(clip: Clip, limit_s: float) -> Outcome:
+    """The outcome of a clip that was stopped for its time."""
+    return Outcome(
+        clip.name,
+        clip.video,
+        "failed",
+        seconds=limit_s,
+        error=f"{Path(clip.video).name} was not done after {limit_s:g} s and was stopped.",
+        hint="Give more with --time-limit, or convert parts of it with --start and --end.",
+        code="time-limit",
+    )
+
+
+class _Spawned:
+    """`Link` to a process of this Python."""
+
+    once = False
+
+    def __init__(self, work: Work, megabytes: float | None, _: Clip) -> None:
+        context = multiprocessing.get_context("spawn")  # nothing is shared; the same on every system
+        self.hears, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, work, megabytes), name="batch", daemon=True)
+        self._process.start()
+        theirs.close()  # so that its end is heard here
+
+    def send(self, clip: Clip) -> None:
+        self.hears.send(clip)
+
+    def ask_to_stop(self, at_work: bool) -> None:
+        if at_work:
+            self._process.terminate()
+        else:
+            self.hears.close()  # it ends by itself
+
+    def end(self) -> int:
+        self._process.join(GRACE_S)
+        if self._process.is_alive():  # it hears nothing any more
+            self._process.kill()
+            self._process.join()
+        return int(self._process.exitcode or 0)
+
+    def last_words(self) -> str:
+        return ""
+
+
+def paced(send: Callable[[Event], None]) -> Tell:
+    """Passes events on, one in `PROGRESS_S` at most; stops the work when nobody listens any more."""
     last = [0.0]
 
     def tell(event: Event) -> None:
@@ -352,10 +452,20 @@ def _serve(pipe: Connection, work: Work, megabytes: float | None) -> None:
             return
         last[0] = now
         try:
-            pipe.send({"event": "progress", "clip": clip.name, **event})
-        except OSError as error:  # nobody waits for this any more
+            send(event)
+        except OSError as error:
             raise Cancelled from error
 
+    return tell
+
+
+def _serve(pipe: Connection, work: Work, megabytes: float | None) -> None:
+    """A process's life: clips in, outcomes out, until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    signal.signal(signal.SIGTERM, _leave)
+    if megabytes is not None:
+        threading.Thread(target=_watch_memory, args=(megabytes,), name="memory", daemon=True).start()
+    tell = paced(lambda event: pipe.send({"event": "progress", "clip": clip.name, **event}))
     while True:
         try:
             clip: Clip = pipe.recv()
@@ -406,6 +516,35 @@ class Log:
                     found[str(record.get("clip"))] = record
         return found
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other batch writes to this folder meanwhile. The system sees to it: however a process ends, it is over.
+
+        Raises:
+            InputError: another one does.
+        """
+        try:
+            file = self.path.open("ab")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        with file:
+            if not _locked(file):
+                raise InputError(
+                    f"Another batch is writing to {self.path.parent}{self._whose()}.",
+                    "Wait for its end, stop it, or choose another folder with -o.",
+                    "output-busy",
+                )
+            yield
+
+    def _whose(self) -> str:
+        """Of whom the last beginning tells."""
+        with contextlib.suppress(OSError, ValueError, KeyError, StopIteration):
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            begin = json.loads(next(line for line in reversed(lines) if '"event": "begin"' in line))
+            since = begin["time"][:19].replace("T", " ")
+            return f" (process {begin['process']} on {begin['where']}, since {since} UTC)"
+        return ""
+
     def write(self, event: Event) -> None:
         """Add an event with the time it happened.
 
@@ -422,9 +561,28 @@ class Log:
                         file.write(b"\n")
                 file.write(json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n")
         except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "log"
-            ) from error
+            raise _unwritable(self.path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.", "log")
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Lock an open file for this process; False when another has it. Where disks know no locks, nothing is locked."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(1 << 40)  # beyond what anybody reads or writes: such locks bind
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+    return True
 
 
 def fingerprint(clip: Clip) -> dict[str, Any]:
@@ -449,9 +607,23 @@ def is_unchanged(clip: Clip, record: Mapping[str, Any] | None) -> bool:
     if record is None or record.get("fingerprint") != fingerprint(clip):
         return False
     written = record.get("written")
-    return isinstance(written, dict) and all(
-        written.get(out) is not None and written[out] == _stamp(out) for out in clip.outputs
-    )
+    return isinstance(written, dict) and all(_is_as_written(out, written.get(out)) for out in clip.outputs)
+
+
+def _content(path: str | Path) -> list[Any] | None:
+    """`_stamp` and what is in the file, which stays the same where it is copied to."""
+    try:
+        with Path(path).open("rb") as file:
+            return [*(_stamp(path) or ()), hashlib.file_digest(file, "sha256").hexdigest()]
+    except OSError:
+        return None
+
+
+def _is_as_written(path: str, content: Any) -> bool:
+    now = _stamp(path)
+    if now is None or not isinstance(content, list):
+        return False
+    return now == content[:2] or (now[:1] == content[:1] and (_content(path) or [])[2:] == content[2:])
 
 
 def run(
@@ -468,14 +640,27 @@ def run(
         again: do also what is done already.
 
     Raises:
-        InputError, SetupError: log or report cannot be written, or the place cannot be reached.
+        InputError, SetupError: another batch writes there, log or report cannot be written, or the place cannot be
+            reached.
         Cancelled, KeyboardInterrupt: stopped; report and log say how far it came.
     """
     if len({clip.name for clip in clips}) < len(clips):
         raise ValueError("two clips of a batch have one name")
+    log = Log(out / "log.jsonl")
+    with log.alone():
+        return _run(clips, work, place, out, tell, {} if again else log.done_before())
+
+
+def _run(
+    clips: Sequence[Clip],
+    work: Work,
+    place: Place,
+    out: Path,
+    tell: Tell | None,
+    before: Mapping[str, Mapping[str, Any]],
+) -> list[Outcome]:
     log, began = Log(out / "log.jsonl"), time.perf_counter()
     report = _Report(out / "report.json", clips)
-    before = {} if again else log.done_before()
 
     def note(event: Event) -> None:
         if event["event"] != "progress":
@@ -487,7 +672,8 @@ def run(
         report.add(outcome)
         note({"event": outcome.outcome, **outcome.to_dict(), **more})
 
-    note({"event": "begin", "clips": len(clips), "version": __version__, "where": f"{socket.gethostname()}"})
+    about = {"clips": len(clips), "version": __version__, "where": socket.gethostname(), "process": os.getpid()}
+    note({"event": "begin", **about})
     ended = "fault"
     try:
         todo = []
@@ -503,7 +689,7 @@ def run(
                 for outcome in outcomes:
                     clip, mark = marks.pop(outcome.clip)
                     clear_unfinished(clip)
-                    done = {"fingerprint": mark, "written": {path: _stamp(path) for path in clip.outputs}}
+                    done = {"fingerprint": mark, "written": {path: _content(path) for path in clip.outputs}}
                     end(outcome, **(done if outcome.outcome == "done" else {}))
         ended = "done"
     except (Cancelled, KeyboardInterrupt):

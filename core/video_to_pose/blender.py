@@ -130,7 +130,8 @@ def write(
     if done.returncode or missing:
         said = dict(line.split(": ", 1) for line in done.stderr.splitlines() if line.startswith(("error: ", "hint: ")))
         names = ", ".join(missing or [out.name for out in outputs])
-        kind = InputError if done.returncode == InputError.exit_code and said else VideoToPoseError
+        kinds = {kind.exit_code: kind for kind in (InputError, SetupError)}
+        kind = kinds.get(done.returncode, VideoToPoseError) if said else VideoToPoseError
         error = kind(
             said.get("error", f"Blender ended with exit code {done.returncode} instead of writing {names}."),
             said.get("hint", "Run again with --debug to see what Blender said."),

@@ -20,12 +20,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from . import batch, cli
-from .errors import InputError, VideoToPoseError
+from .errors import ClipsFailed, InputError
 
 Options = argparse.Namespace
 
@@ -34,9 +35,27 @@ CLIP_MEGABYTES = 1500
 """How much memory a clip takes at most; benchmarks/long_clip.py measures it."""
 CLIP_CORES = 2
 """How many cores a clip keeps busy."""
-NOT_OF_A_CLIP = {"run", "source", "output", "formats", "recursive", "workers", "memory", "scheduler", "again"}
-NOT_OF_A_CLIP |= {"json", "quiet", "debug"}
-"""What the command line says of the batch and not of its clips."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a batch makes of its clips; `addon.command_line` has one of its own.
+
+    Attributes:
+        add_options: adds the options that a clip has to a parser; they are the manifest's columns.
+        written: endings that can be written.
+        program: for the hint which columns there are.
+    """
+
+    add_options: Callable[[argparse.ArgumentParser], None]
+    written: tuple[str, ...]
+    program: str
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Of one clip's options."""
+        parser = cli._Parser(prog=self.program, add_help=False, allow_abbrev=False)
+        self.add_options(parser)
+        return parser
 
 
 def add_command(command: Callable[[str, Callable[[Options], None], str], argparse.ArgumentParser]) -> None:
@@ -48,10 +67,7 @@ def add_command(command: Callable[[str, Callable[[Options], None], str], argpars
     sub = command("batch", _batch, "convert every video of a folder or a manifest")
     sub.add_argument("source", help="a folder, or a manifest: a .csv or .json table with a column video")
     sub.add_argument("-o", "--output", required=True, help="folder for the results, report.json and log.jsonl")
-    sub.add_argument("--formats", default="bvh,npz", help="endings, with commas between (default: %(default)s)")
-    sub.add_argument("--recursive", action="store_true", help="the folder's folders too")
-    sub.add_argument("--again", action="store_true", help="convert also what is done and unchanged since")
-    sub.add_argument("--workers", type=int, metavar="N", help="clips at once (default: by cores and memory)")
+    add_batch_options(sub, "bvh,npz")
     sub.add_argument(
         "--memory", type=float, metavar="GB", help="the most a clip's process may hold (default: its share of all)"
     )
@@ -59,34 +75,66 @@ def add_command(command: Callable[[str, Callable[[Options], None], str], argpars
     _add_clip_options(sub)
 
 
+def add_batch_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, formats: str) -> None:
+    """Options of a batch as a whole, wherever it works."""
+    parser.add_argument("--formats", default=formats, help="endings, with commas between (default: %(default)s)")
+    parser.add_argument("--recursive", action="store_true", help="the folder's folders too")
+    parser.add_argument(
+        "--resume",
+        dest="again",
+        action="store_false",
+        default=False,
+        help="keep what is done and unchanged since; the default",
+    )
+    parser.add_argument("--again", action="store_true", help="convert also what is done and unchanged since")
+    parser.add_argument("--workers", type=int, metavar="N", help="clips at once (default: by cores and memory)")
+    parser.add_argument(
+        "--time-limit", type=float, metavar="S", help="stop a clip that takes longer than this, and go on with the rest"
+    )
+
+
 def _add_clip_options(parser: argparse.ArgumentParser) -> None:
     cli._add_detect_options(parser)
     cli._add_solve_options(parser)
     cli._add_rig_options(parser)
+    cli.add_blender_option(parser)
+
+
+CONVERT = Kind(_add_clip_options, cli.WRITTEN, "video-to-pose convert")
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
 def _batch(options: Options) -> None:
-    source, out = Path(options.source), Path(options.output).absolute()
-    endings = [f".{ending.strip().lower().lstrip('.')}" for ending in options.formats.split(",")]
-    cli._check_endings([Path(f"--formats {ending}") for ending in endings], cli.WRITTEN)
-    clips = _clips(source, out, endings, options)
+    out = Path(options.output).absolute()
+    clips = clips_of(Path(options.source), out, options, CONVERT)
     place = _place(options, len(clips))
     _check(clips, out, options)
+    do(clips, convert_clip, place, out, options, sys.stdout)
+
+
+def do(
+    clips: Sequence[batch.Clip], work: batch.Work, place: batch.Place, out: Path, options: Options, says: TextIO
+) -> None:
+    """Do a batch, telling how it goes.
+
+    Args:
+        clips, work, place, out: as of `batch.run`; the folder is made.
+        options: ``again``, ``json``, ``quiet`` and ``debug``.
+        says: where a line a clip goes.
+
+    Raises:
+        ClipsFailed: some clips could not be done.
+    """
     cli._make_folder(out / "report.json")
-    with _Teller(options, len(clips)) as teller, _stopped_by_a_farm():
-        outcomes = batch.run(clips, convert_clip, place, out, teller.tell, options.again)
+    with _Teller(options, len(clips), says) as teller, stopped_by_a_farm():
+        outcomes = batch.run(clips, work, place, out, teller.tell, options.again)
     counts = Counter(outcome.outcome for outcome in outcomes)
-    bad = counts["failed"] + counts["fault"]
-    if not bad:
-        return
-    said = f"{bad} of {len(outcomes)} videos failed"
-    look = f"See {out / 'report.json'}; the same command does only these again."
-    if counts["fault"]:
-        raise VideoToPoseError(f"{said}, {counts['fault']} by a fault of the program.", look, "batch-fault")
-    raise InputError(f"{said}.", look, "batch-partial")
+    if bad := counts["failed"] + counts["fault"]:
+        by_us = f", {counts['fault']} by a fault of the program" if counts["fault"] else ""
+        look = f"See {out / 'report.json'}; the same command does only these again."
+        raise ClipsFailed(f"{bad} of {len(outcomes)} clips failed{by_us}.", look, "batch-partial")
 
 
 def convert_clip(clip: batch.Clip, tell: batch.Tell) -> dict[str, Any]:
@@ -107,8 +155,7 @@ def convert_clip(clip: batch.Clip, tell: batch.Tell) -> dict[str, Any]:
 
 
 def _place(options: Options, count: int) -> batch.Place:
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"{options.workers} workers cannot work.", "Give --workers 1 or more.", "setting-range")
+    workers = check_workers(options, count)
     if options.memory is not None and not options.memory > 0:
         raise InputError(f"A memory of {options.memory:g} GB is not possible.", "Give more than 0.", "setting-range")
     if options.scheduler:
@@ -118,11 +165,23 @@ def _place(options: Options, count: int) -> batch.Place:
             hint = "Leave them out: they are said when the cluster's workers are started."
             raise InputError("--workers and --memory are of this machine, not of a cluster.", hint, "usage")
 
-        return cluster.on_cluster(options.scheduler)
+        return cluster.on_cluster(options.scheduler, limit_s=options.time_limit)
     memory = physical_megabytes()
-    workers = min(options.workers or default_workers(os.cpu_count() or 1, memory), count)
     bound = 1000 * options.memory if options.memory else memory and memory / workers
-    return batch.here(workers, bound)
+    return batch.here(workers, bound, options.time_limit)
+
+
+def check_workers(options: Options, count: int) -> int:
+    """How many clips are done at once.
+
+    Raises:
+        InputError: a number of workers or a time limit that cannot be.
+    """
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"{options.workers} workers cannot work.", "Give --workers 1 or more.", "setting-range")
+    if options.time_limit is not None and not options.time_limit > 0:
+        raise InputError(f"A time limit of {options.time_limit:g} s is none.", "Give more than 0.", "setting-range")
+    return min(options.workers or default_workers(os.cpu_count() or 1, physical_megabytes()), count)
 
 
 def default_workers(cores: int, megabytes: float | None) -> int:
@@ -168,7 +227,7 @@ def _check(clips: Sequence[batch.Clip], out: Path, options: Options) -> None:
 
 
 @contextmanager
-def _stopped_by_a_farm() -> Iterator[None]:
+def stopped_by_a_farm() -> Iterator[None]:
     """SIGTERM, with which farms stop a job, is taken like Ctrl-C."""
 
     def stop(*_: object) -> None:
@@ -188,13 +247,30 @@ def _stopped_by_a_farm() -> Iterator[None]:
 # --- which clips ----------------------------------------------------------------------------------------------------
 
 
-def _clips(source: Path, out: Path, endings: Sequence[str], options: Options) -> list[batch.Clip]:
+def clips_of(source: Path, out: Path, options: Options, kind: Kind = CONVERT) -> list[batch.Clip]:
+    """The clips of a folder or a manifest.
+
+    Args:
+        source: what is to be done.
+        out: absolute path of the folder for outputs.
+        options: what the command line says, of all clips.
+        kind: what is made of them.
+
+    Raises:
+        InputError: as `folder_clips` and `manifest_clips`.
+    """
+    endings = [f".{ending.strip().lower().lstrip('.')}" for ending in options.formats.split(",")]
+    cli._check_endings([Path(f"--formats {ending}") for ending in endings], kind.written)
+    parser = kind.parser()
+    of_clip = {action.dest: getattr(options, action.dest) for action in parser._actions}
     if source.suffix.lower() in MANIFEST_ENDINGS and not source.is_dir():
-        return manifest_clips(source, out, endings, options)
-    return folder_clips(source, out, endings, options)
+        return manifest_clips(source, out, endings, of_clip, kind)
+    return folder_clips(source, out, endings, of_clip, options.recursive)
 
 
-def folder_clips(folder: Path, out: Path, endings: Sequence[str], options: Options) -> list[batch.Clip]:
+def folder_clips(
+    folder: Path, out: Path, endings: Sequence[str], of_clip: Mapping[str, Any], recursive: bool
+) -> list[batch.Clip]:
     """Every video of a folder.
 
     Raises:
@@ -205,7 +281,7 @@ def folder_clips(folder: Path, out: Path, endings: Sequence[str], options: Optio
             f"The folder {folder} does not exist.", "Give a folder with videos, or a .csv or .json.", "folder-missing"
         )
     folder = folder.absolute()
-    found = folder.rglob("*") if options.recursive else folder.iterdir()
+    found = folder.rglob("*") if recursive else folder.iterdir()
     videos = sorted(path for path in found if path.suffix.lower() in cli.VIDEO_ENDINGS and path.is_file())
     if not videos:
         endings_read = " ".join(cli.VIDEO_ENDINGS)
@@ -216,19 +292,20 @@ def folder_clips(folder: Path, out: Path, endings: Sequence[str], options: Optio
         place = path.relative_to(folder)
         stem = place.with_suffix("") if stems[path.with_suffix("")] == 1 else place  # a.mp4 and a.mov stay apart
         outputs = tuple(str(out / f"{stem}{ending}") for ending in endings)
-        clips.append(batch.Clip(place.as_posix(), str(path), outputs, _clip_options(options)))
+        clips.append(batch.Clip(place.as_posix(), str(path), outputs, of_clip))
     return clips
 
 
-def manifest_clips(manifest: Path, out: Path, endings: Sequence[str], options: Options) -> list[batch.Clip]:
-    """Every row of a manifest.
+def manifest_clips(
+    manifest: Path, out: Path, endings: Sequence[str], of_clip: Mapping[str, Any], kind: Kind
+) -> list[batch.Clip]:
+    """Every row of a manifest; files that it names lie where it lies.
 
     Raises:
         InputError: it cannot be read, or a row has no video or an option that there is not.
     """
     clips = []
-    parser = cli._Parser(prog="video-to-pose convert", add_help=False, allow_abbrev=False)
-    _add_clip_options(parser)
+    parser, beside = kind.parser(), manifest.absolute().parent
     for line, row in _rows(manifest):
         where = f"{manifest.name}, row {line}"
         values = {str(key).strip(): value for key, value in row.items() if key and not _is_empty(value)}
@@ -239,17 +316,17 @@ def manifest_clips(manifest: Path, out: Path, endings: Sequence[str], options: O
             words = _words(values.pop("options", []))
             outputs = _listed(values.pop("outputs", []), "|")
             words += [word for column, value in values.items() for word in _as_option(column, value)]
-            given = parser.parse_args(words, Options(**_clip_options(options)))
+            given = vars(parser.parse_args(words, Options(**of_clip)))
         except (InputError, ValueError) as error:
             said = error.message if isinstance(error, InputError) else f"{error}."
-            hint = "Columns are video, outputs, options, and the options of: video-to-pose convert --help"
+            hint = f"Columns are video, outputs, options, and the options of: {kind.program} --help"
             raise InputError(f"{where}: {said}", hint, "manifest") from error
-        video = manifest.absolute().parent / name
+        of_row = {key: value for key, value in given.items() if isinstance(value, Path) and value != of_clip[key]}
+        given |= {key: beside / value for key, value in of_row.items()}
         label = f"{name} -> {outputs[0]}" if outputs else name  # a video may come several times
         outputs = outputs or [f"{Path(name).stem}{ending}" for ending in endings]
-        cli._check_endings([Path(f"{where}: {path}") for path in outputs], cli.WRITTEN)
-        paths = tuple(str(out / path) for path in outputs)
-        clips.append(batch.Clip(label, str(video), paths, vars(given)))
+        cli._check_endings([Path(f"{where}: {path}") for path in outputs], kind.written)
+        clips.append(batch.Clip(label, str(beside / name), tuple(str(out / path) for path in outputs), given))
     if not clips:
         raise InputError(f"{manifest} names no video.", "Give it a row for each.", "manifest")
     return clips
@@ -308,23 +385,20 @@ def _as_option(column: str, value: Any) -> list[str]:
     return [f"--{name}={item}" for item in values]
 
 
-def _clip_options(options: Options) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if name not in NOT_OF_A_CLIP}
-
-
 # --- what is said ---------------------------------------------------------------------------------------------------
 
 
 class _Teller:
     """Events as lines, as JSON lines with --json, and as a bar on a terminal."""
 
-    def __init__(self, options: Options, count: int) -> None:
-        self.options = options
+    def __init__(self, options: Options, count: int, says: TextIO) -> None:
+        self.options, self.says = options, says
         self.bar: Any = None
         if sys.stderr.isatty() and not options.quiet and not options.json:
-            from tqdm import tqdm
+            with suppress(ImportError):  # Blender's Python has no such thing
+                from tqdm import tqdm
 
-            self.bar = tqdm(total=count, unit="clip", leave=False)
+                self.bar = tqdm(total=count, unit="clip", leave=False)
 
     def __enter__(self) -> _Teller:
         return self
@@ -358,6 +432,6 @@ class _Teller:
 
     def _print(self, line: str) -> None:
         if self.bar is None:
-            print(line, flush=True)
+            print(line, file=self.says, flush=True)
         else:
-            self.bar.write(line)
+            self.bar.write(line, file=self.says)

@@ -8,6 +8,7 @@ workers might write at once lies in folders of their own until it is whole: each
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import time
 import uuid
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .batch import Clip, Event, Outcome, Place, Tell, Work, attempt
+from .batch import Clip, Event, Outcome, Place, Tell, Work, attempt, took_too_long
 from .errors import Cancelled, InputError, SetupError
 
 WAIT_S = 30.0
@@ -26,8 +27,13 @@ ASK_S = 2.0
 """How often a worker asks whether the batch was stopped, and tells how far it is."""
 
 
-def on_cluster(address: str, wait_s: float = WAIT_S) -> Place:
+def on_cluster(address: str, wait_s: float = WAIT_S, limit_s: float | None = None) -> Place:
     """Work on the workers of the scheduler at `address`, e.g. ``tcp://farm:8786``.
+
+    Args:
+        address: of the scheduler.
+        wait_s: seconds in which it must answer.
+        limit_s: seconds a clip may take; the worker of one that takes longer is started anew. None: no limit.
 
     Raises (once clips are asked for):
         SetupError: dask.distributed is not installed, nobody answers there, or it has no workers.
@@ -36,7 +42,7 @@ def on_cluster(address: str, wait_s: float = WAIT_S) -> Place:
 
     def place(clips: Sequence[Clip], work: Work, tell: Tell) -> Iterator[Outcome]:
         with _client(address, wait_s) as client:
-            yield from _outcomes(client, clips, work, tell)
+            yield from _outcomes(client, clips, work, tell, limit_s)
 
     return place
 
@@ -73,7 +79,7 @@ def _client(address: str, wait_s: float) -> Iterator[Any]:
         yield client
 
 
-def _outcomes(client: Any, clips: Sequence[Clip], work: Work, tell: Tell) -> Iterator[Outcome]:
+def _outcomes(client: Any, clips: Sequence[Clip], work: Work, tell: Tell, limit_s: float | None) -> Iterator[Outcome]:
     from distributed import Event as Flag
 
     batch = f"video-to-pose-{uuid.uuid4().hex[:12]}"
@@ -81,12 +87,15 @@ def _outcomes(client: Any, clips: Sequence[Clip], work: Work, tell: Tell) -> Ite
     client.subscribe_topic(batch, lambda event: heard.put(event[1]))
     stop = Flag(batch, client=client)
     begun: dict[str, int] = {}
+    limit = math.inf if limit_s is None else limit_s
+    since: dict[str, tuple[float, str]] = {}  # when the clip's last attempt was heard of, and the worker's address
 
     def pass_on() -> None:
         while not heard.empty():
             event = heard.get()
             if event["event"] == "started":
                 begun[event["clip"]] = event["attempt"] = begun.get(event["clip"], 0) + 1
+                since[event["clip"]] = time.monotonic(), event["where"]
             tell(event)
 
     for line in _odd_workers(client):
@@ -104,11 +113,28 @@ def _outcomes(client: Any, clips: Sequence[Clip], work: Work, tell: Tell) -> Ite
                 outcome = _outcome(future, clip)
                 yield replace(outcome, attempts=max(outcome.attempts, begun.get(clip.name, 1)))
                 future.release()
+            for future, clip in list(futures.items()):
+                began, worker = since.get(clip.name, (math.inf, ""))
+                if time.monotonic() > began + limit:
+                    del futures[future]
+                    client.cancel([future])
+                    for line in _restarted(client, worker):
+                        tell({"event": "warning", "warning": line})
+                    yield replace(took_too_long(clip, limit), attempts=begun[clip.name], where=worker)
     finally:
         if futures:  # stopped halfway: what runs now hears of it when it next asks
             stop.set()
             client.cancel(list(futures))
         client.unsubscribe_topic(batch)
+
+
+def _restarted(client: Any, worker: str) -> list[str]:
+    """Start a worker anew that does not come to an end; what cannot be done, in sentences."""
+    try:
+        client.restart_workers([worker], timeout=WAIT_S)
+    except (ValueError, TimeoutError):  # it was started with --no-nanny, or does not come back
+        return [f"The worker {worker} goes on with a clip that was given up: start it anew by hand."]
+    return []
 
 
 def _outcome(future: Any, clip: Clip) -> Outcome:

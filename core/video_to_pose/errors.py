@@ -33,9 +33,15 @@ class InputError(VideoToPoseError):
 
 
 class SetupError(VideoToPoseError):
-    """The installation lacks something (a package, a model file, Blender). Exit code 2."""
+    """The installation lacks something (a package, a model file, Blender). Exit code 3."""
 
-    exit_code = 2
+    exit_code = 3
+
+
+class ClipsFailed(VideoToPoseError):
+    """Some clips of a batch could not be done; the others are. Exit code 4."""
+
+    exit_code = 4
 
 
 class Cancelled(VideoToPoseError):

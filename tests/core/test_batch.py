@@ -319,6 +319,19 @@ def test_a_stop_reaches_the_workers_of_a_cluster(dask_cluster, tmp_path, monkeyp
     assert report(tmp_path / "in" / "out")["counts"] == {"waiting": 3}
 
 
+@posix
+def test_a_cluster_gives_up_a_clip_that_hangs_and_starts_its_worker_anew(dask_cluster, tmp_path):
+    clips = make_clips(tmp_path / "in", ["hangs", "b", "c"])
+    clips[0] = with_options(clips[0], steps=1000, sleep=0.05, deaf=True)
+    found = run(clips, cluster.on_cluster(dask_cluster.scheduler_address, limit_s=2.0))
+    assert (found["hangs"].outcome, found["hangs"].code) == ("failed", "time-limit")
+    assert found["b"].outcome == found["c"].outcome == "done"
+    assert files(tmp_path / "in" / "out") == {"b.a", "b.b", "c.a", "c.b"}
+    assert {
+        outcome.outcome for outcome in run(clips[1:], cluster.on_cluster(dask_cluster.scheduler_address)).values()
+    } == {"kept"}
+
+
 def test_a_cluster_that_is_not_there_is_told_in_words():
     pytest.importorskip("distributed")
     clip = batch.Clip("a", "a.mp4", ("a.bvh",))
@@ -336,8 +349,7 @@ def batch_options(*arguments) -> argparse.Namespace:
 
 
 def clips_of(source: Path, *arguments) -> list[batch.Clip]:
-    options = batch_options(source, "-o", "out", *arguments)
-    return cli_batch._clips(source, Path("out").absolute(), [".bvh", ".npz"], options)
+    return cli_batch.clips_of(source, Path("out").absolute(), batch_options(source, "-o", "out", *arguments))
 
 
 def names_of(clip: batch.Clip) -> list[str]:
@@ -433,7 +445,7 @@ def test_the_command_converts_real_clips_and_tells_of_a_broken_one(detector_mode
     (folder / "b göod.mp4").write_bytes(short_example.read_bytes())
     (folder / "c.mkv").write_bytes(short_example.read_bytes())
     command = ["batch", str(folder), "-o", str(out), "--workers", "1", "--json"]
-    assert cli.main(command) == 2
+    assert cli.main(command) == 4
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {event["event"] for event in events[:-1]} == {"begin", "started", "progress", "failed", "done", "end"}
     assert events[-1]["failed"]["code"] == "batch-partial"
@@ -450,13 +462,13 @@ def test_the_command_converts_real_clips_and_tells_of_a_broken_one(detector_mode
 
 def stand_in_work(monkeypatch, **options):
     """The command with `work` in place of the conversion; its options come with every clip."""
-    clip_options = cli_batch._clip_options
-    monkeypatch.setattr(cli_batch, "_clip_options", lambda given: {**clip_options(given), **options})
+    found = cli_batch.clips_of
+    monkeypatch.setattr(cli_batch, "clips_of", lambda *given: [with_options(clip, **options) for clip in found(*given)])
     monkeypatch.setattr(cli_batch, "convert_clip", work)
     monkeypatch.setattr(cli, "_fetch_model", lambda *_: None)
 
 
-@pytest.mark.parametrize(("options", "code"), [({}, 0), ({"input_error": True}, 2), ({"fault": True}, 1)], ids=str)
+@pytest.mark.parametrize(("options", "code"), [({}, 0), ({"input_error": True}, 4), ({"fault": True}, 4)], ids=str)
 def test_exit_codes_tell_a_farm_how_it_went(monkeypatch, tmp_path, options, code, capsys):
     stand_in_work(monkeypatch, **options)
     (tmp_path / "a.mp4").touch()
@@ -488,7 +500,13 @@ def test_ctrl_c_and_a_farms_stop_end_with_130(monkeypatch, tmp_path, sent, capsy
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--workers", "0"), ("--memory", "-1"), ("--height", "9"), ("--scheduler", "tcp://x:1", "--workers", "2")],
+    [
+        ("--workers", "0"),
+        ("--memory", "-1"),
+        ("--height", "9"),
+        ("--time-limit", "0"),
+        ("--scheduler", "tcp://x:1", "--workers", "2"),
+    ],
     ids=str,
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, arguments, capsys):
@@ -496,6 +514,54 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, argument
     assert cli.main(["batch", str(tmp_path), "-o", str(tmp_path / "out"), *arguments]) == 2
     said = capsys.readouterr().err
     assert "error: " in said and "hint: " in said and not (tmp_path / "out").exists()
+
+
+@posix
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_clip_that_hangs_is_stopped_and_told_and_the_rest_is_done(tmp_path, deaf):
+    clips = make_clips(tmp_path, ["hangs", "b", "c"])
+    clips[0] = with_options(clips[0], steps=1000, sleep=0.05, deaf=deaf)
+    found = run(clips, batch.here(1, limit_s=2.5))
+    assert (found["hangs"].outcome, found["hangs"].code, found["hangs"].attempts) == ("failed", "time-limit", 1)
+    assert "2.5 s" in found["hangs"].error and "--time-limit" in found["hangs"].hint
+    assert found["b"].outcome == found["c"].outcome == "done"
+    assert files(tmp_path / "out") == {"b.a", "b.b", "c.a", "c.b"}
+
+
+def test_two_batches_never_write_to_one_folder_at_once(tmp_path):
+    clips = make_clips(tmp_path, ["a", "b"])
+    said = []
+
+    def second(event):
+        if event["event"] == "done" and not said:
+            with pytest.raises(InputError, match="Another batch is writing to") as caught:
+                run(clips)
+            said.append(caught.value)
+
+    found = run(clips, tell=second)
+    assert {outcome.outcome for outcome in found.values()} == {"done"}
+    assert said[0].code == "output-busy" and f"process {os.getpid()} on" in said[0].message
+    assert len([event for event in log(tmp_path / "out") if event["event"] == "begin"]) == 1
+    assert {outcome.outcome for outcome in run(clips).values()} == {"kept"}  # and nothing stays locked
+
+
+def test_what_was_copied_elsewhere_is_known_by_what_is_in_it(tmp_path):
+    clips = make_clips(tmp_path, ["same", "other"])
+    run(clips)
+    os.utime(clips[0].outputs[0], (1, 1))
+    Path(clips[1].outputs[0]).write_text("OTHER", encoding="utf-8")
+    assert [outcome.outcome for outcome in run(clips).values()] == ["kept", "done"]
+
+
+def test_resuming_is_the_default_and_can_be_said(tmp_path):
+    said = [batch_options(tmp_path, "-o", "out", *words).again for words in ((), ("--resume",), ("--again",))]
+    assert said == [False, False, True]
+
+
+def test_files_that_a_manifest_names_lie_beside_it(tmp_path):
+    (tmp_path / "list.csv").write_text("video,model\na.mp4,my models/pose.task\nb.mp4,\n")
+    one, two = clips_of(tmp_path / "list.csv", "--model", "here.task")
+    assert one.options["model"] == tmp_path / "my models" / "pose.task" and two.options["model"] == Path("here.task")
 
 
 def test_a_work_that_is_cancelled_is_no_fault(tmp_path):
