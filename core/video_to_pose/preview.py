@@ -23,6 +23,7 @@ from .files import written_whole
 from .pipeline import Progress
 from .rotation import axis_angle_to_matrix, normalize
 from .settings import VideoSettings
+from .skeleton import KEYPOINT_LINES
 from .types import KeypointTrack, Motion, Take
 
 Picture = NDArray[np.uint8]
@@ -45,31 +46,6 @@ _TILE_M = 0.5
 _FOLLOW_S = 0.8  # the 3D views follow the person with this much calm
 _LEAST_PITCH = 7.0  # degrees that the 3D views look down at least
 _SEEN = 0.1  # score from which a keypoint is drawn
-
-_EDGES = [
-    ("left_shoulder", "right_shoulder"),
-    ("left_hip", "right_hip"),
-    ("left_ear", "nose"),
-    ("right_ear", "nose"),
-    *(
-        (f"{side}_{a}", f"{side}_{b}")
-        for side in ("left", "right")
-        for a, b in (
-            ("shoulder", "elbow"),
-            ("elbow", "wrist"),
-            ("wrist", "index"),
-            ("wrist", "pinky"),
-            ("shoulder", "hip"),
-            ("hip", "knee"),
-            ("knee", "ankle"),
-            ("ankle", "heel"),
-            ("heel", "foot_index"),
-            ("ankle", "foot_index"),
-            ("ankle", "big_toe"),
-        )
-    ),
-]
-"""Lines between keypoints, drawn where a detector has both."""
 
 
 def write_preview(
@@ -239,7 +215,7 @@ def _draw_keypoints(shot: Picture, track: KeypointTrack, frame: int) -> None:
     scores = np.where(np.isfinite(places).all(axis=-1), track.scores[frame], 0.0)
     seen = scores >= _SEEN
     thick = max(1.2, shot.shape[0] / 300)
-    for one, other in _EDGES:
+    for one, other in KEYPOINT_LINES:
         if one in track.names and other in track.names:
             a, b = track.names.index(one), track.names.index(other)
             if seen[a] and seen[b]:

@@ -330,6 +330,31 @@ KEYPOINT_LAYOUTS: dict[str, tuple[str, ...]] = {
     "mediapipe33": MEDIAPIPE_33,
 }
 
+KEYPOINT_LINES: tuple[tuple[str, str], ...] = (
+    ("left_shoulder", "right_shoulder"),
+    ("left_hip", "right_hip"),
+    ("left_ear", "nose"),
+    ("right_ear", "nose"),
+    *(
+        (f"{side}_{a}", f"{side}_{b}")
+        for side in ("left", "right")
+        for a, b in (
+            ("shoulder", "elbow"),
+            ("elbow", "wrist"),
+            ("wrist", "index"),
+            ("wrist", "pinky"),
+            ("shoulder", "hip"),
+            ("hip", "knee"),
+            ("knee", "ankle"),
+            ("ankle", "heel"),
+            ("heel", "foot_index"),
+            ("ankle", "foot_index"),
+            ("ankle", "big_toe"),
+        )
+    ),
+)
+"""Lines between keypoints, for pictures; drawn where a detector has both."""
+
 _COMMON_PARTS = {"big_toe": "foot_index", "forefinger1": "index", "pinky_finger1": "pinky", "thumb2": "thumb"}
 
 COMMON_NAMES: dict[str, str] = {

@@ -33,7 +33,9 @@ lifted_up           (3,) against gravity, camera axes
 ==================  =========================================================================
 
 From the four last the motion can be solved again (`resolve.solve_again`). They are left out together where nothing was
-lifted; version 1 had none of them and is still read. Fields that this version does not know are kept when a Take is loaded and saved again.
+lifted; version 1 had none of them and is still read.
+
+Fields that this version does not know are kept when a Take is loaded and saved again.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ import json
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -54,6 +57,7 @@ from ..skeleton import Skeleton
 from ..types import Camera, KeypointTrack, LiftedPose, Motion, Take
 
 FORMAT_VERSION = 2
+_Read = TypeVar("_Read")
 _STRETCH_M = 1e-3
 _DAMAGE = (KeyError, ValueError, IndexError, TypeError, SyntaxError, tokenize.TokenError)  # of fields missing or broken
 
@@ -74,13 +78,27 @@ def load(path: str | Path) -> Take:
     Raises:
         InputError: the file is missing, is no Take, is damaged, or was made by a newer version.
     """
+    return _read(path, None, _take)
+
+
+def load_keypoints(path: str | Path) -> KeypointTrack:
+    """Read a Take's keypoints alone, which takes a fraction of the time.
+
+    Raises:
+        InputError: the file is missing, is no Take, is damaged, or was made by a newer version.
+    """
+    return _read(path, ("timestamps", "keypoint_names", "keypoints", "keypoint_scores", "image_size"), _track)
+
+
+def _read(path: str | Path, wanted: tuple[str, ...] | None, made: Callable[[dict[str, Any]], _Read]) -> _Read:
+    """What is made of some of a Take's fields, or of all."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"The Take {path} does not exist.", "Check the path.", "take-missing")
     try:
         with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in file.files}
-        version = int(fields["format_version"])
+            version = int(file["format_version"])
+            fields = {name: file[name] for name in wanted or file.files}
     except (*_DAMAGE, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise InputError(
             f"{path} is not a Take, or it is damaged.", "Choose an .npz that video-to-pose wrote.", "take-invalid"
@@ -92,7 +110,7 @@ def load(path: str | Path) -> Take:
             "take-newer",
         )
     try:
-        return _take(fields)
+        return made(fields)
     except _DAMAGE as error:
         raise InputError(f"{path} is a damaged Take: {error}.", "Convert the video again.", "take-invalid") from error
 
@@ -166,19 +184,19 @@ def _take(fields: dict[str, Any]) -> Take:
         said = {name: fields[f"lifted_{name}"] for name in _LIFTED}
         lifted = LiftedPose(skeleton=skeleton, timestamps=fields["timestamps"], **said)
     return Take(
-        track=KeypointTrack(
-            fields["timestamps"],
-            _strings(fields["keypoint_names"]),
-            fields["keypoints"],
-            fields["keypoint_scores"],
-            size,
-        ),
+        track=_track(fields),
         motion=motion,
         camera=camera,
         provenance=json.loads(str(fields["provenance"])),
         extra={name: value for name, value in fields.items() if name not in _KNOWN},
         lifted=lifted,
     )
+
+
+def _track(fields: dict[str, Any]) -> KeypointTrack:
+    size = (int(fields["image_size"][0]), int(fields["image_size"][1]))
+    names = _strings(fields["keypoint_names"])
+    return KeypointTrack(fields["timestamps"], names, fields["keypoints"], fields["keypoint_scores"], size)
 
 
 def _agree(joints: np.ndarray, stored: np.ndarray) -> bool:

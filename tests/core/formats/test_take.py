@@ -71,6 +71,14 @@ def test_a_take_comes_back_to_the_bit(take, saved):
     assert back.provenance == take.provenance and back.extra == {}
 
 
+def test_keypoints_can_be_read_alone(take, saved):
+    track = format.load_keypoints(saved)
+    np.testing.assert_array_equal(track.positions, take.track.positions)
+    assert track.names == take.track.names and track.image_size == take.track.image_size
+    with pytest.raises(InputError):
+        format.load_keypoints(altered(saved, keypoints=None))
+
+
 def test_saving_again_writes_the_same_fields(saved, tmp_path):
     again = tmp_path / "again.npz"
     format.save(format.load(saved), again)
