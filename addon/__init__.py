@@ -3,9 +3,27 @@
 
 import bpy
 
-from . import bone_maps, operators, panel, preferences, properties, session
+from . import (
+    bone_maps,
+    check_frames,
+    job_list,
+    nla_tracks,
+    operators,
+    overlay,
+    panel,
+    preferences,
+    properties,
+    result_panel,
+    session,
+    setup,
+    solve_operators,
+    versions,
+)
 
-_MODULES = (bone_maps, properties, session, preferences, operators, panel)
+_MODULES = (
+    *(bone_maps, properties, session, preferences, setup, operators, job_list, panel),
+    *(check_frames, overlay, solve_operators, nla_tracks, result_panel),
+)
 
 
 _COMMAND = "video_to_pose"
@@ -14,12 +32,14 @@ _registered: list[object] = []
 
 def run_command(arguments: list[str]) -> int:
     """``blender --command video_to_pose …``: the script for work without a window, with its options and exit codes."""
-    from . import headless
+    from . import command_line
 
-    return headless.main(arguments)
+    return command_line.main(arguments)
 
 
 def register() -> None:
+    if bpy.app.version[:2] < versions.OLDEST:
+        raise RuntimeError(versions.verdict(bpy.app.version))
     for module in _MODULES:
         module.register()
     _registered.append(bpy.utils.register_cli_command(_COMMAND, run_command))

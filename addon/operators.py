@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Buttons: capture, cancel, put a take on an armature, install the engine, copy details. Each wraps one function."""
+"""Buttons: capture, cancel, put a take on an armature, copy details. Each wraps one function."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,7 +7,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from . import bone_maps, engine, exports, preferences, properties, rigs, session
+from . import bone_maps, engine, exports, preferences, properties, results, rigs, session
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 from .core.video_to_pose.formats import bvh
 from .core.video_to_pose.formats import take as take_file
@@ -43,7 +43,7 @@ def _failed(operator: bpy.types.Operator, error: VideoToPoseError) -> set[str]:
 
 
 class CaptureOperator(bpy.types.Operator):
-    """Capture the person's motion from the video. Blender stays usable meanwhile"""
+    """Capture the person's motion from the video. Blender stays usable meanwhile, and further captures queue"""
 
     bl_idname = "video_to_pose.capture"
     bl_label = "Capture"
@@ -51,9 +51,6 @@ class CaptureOperator(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if session.State.capture is not None:
-            cls.poll_message_set("A capture is running already")
-            return False
         if session.State.installation is not None:
             cls.poll_message_set("The engine is being installed")
             return False
@@ -69,20 +66,23 @@ class CaptureOperator(bpy.types.Operator):
             armature = _target(fields)
             python = engine.find_python(preferences.engine_python(context), session.engine_environment())
             apply = _apply_settings(fields, rigs.clip_name(video))
-            session.start(context, python, video, properties.capture_settings(fields), armature, apply)
+            session.enqueue(context, python, video, properties.capture_settings(fields), armature, apply)
         except VideoToPoseError as error:
             return _failed(self, error)
         return {"FINISHED"}
 
 
 class CancelOperator(bpy.types.Operator):
-    """Stop; nothing half-finished is left behind"""
+    """Stop the installation, or the capture that runs; nothing half-finished is left behind"""
 
     bl_idname = "video_to_pose.cancel"
     bl_label = "Cancel"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        session.cancel()
+        if session.State.installation is not None:
+            session.cancel_installation()
+        elif session.active():
+            session.cancel(session.active()[0])
         return {"FINISHED"}
 
 
@@ -117,40 +117,10 @@ class ApplyTakeOperator(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SolveAgainOperator(bpy.types.Operator):
-    """Lay the take on the armature again, with these settings and the contacts that the action's markers say"""
-
-    bl_idname = "video_to_pose.solve_again"
-    bl_label = "Solve Again"
-    bl_options: ClassVar = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if _solvable(context) is None:
-            cls.poll_message_set("Select an armature whose action came from a take")
-            return False
-        return True
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        armature = _solvable(context)
-        if armature is None:
-            return {"CANCELLED"}
-        try:
-            result = rigs.solve_again(context, armature, properties.retarget_settings(context.scene.video_to_pose))
-        except VideoToPoseError as error:
-            return _failed(self, error)
-        session.State.outcome = session.Outcome(session.told(result), warnings=result.check.warnings)
-        self.report({"INFO"}, session.told(result))
-        return {"FINISHED"}
-
-
 def _solvable(context: bpy.types.Context) -> bpy.types.Object | None:
     """The selected armature, or the chosen one, if its action came from a take."""
-    for armature in (context.object, context.scene.video_to_pose.armature):
-        data = armature.animation_data if armature is not None and armature.type == "ARMATURE" else None
-        if data is not None and data.action is not None and rigs.STORED in data.action:
-            return armature
-    return None
+    found = results.shown(context)
+    return found.armature if found is not None and found.strip is None else None
 
 
 class ExportOperator(bpy.types.Operator):
@@ -288,27 +258,6 @@ class LoadBonesOperator(_BonesFile, bpy.types.Operator):
     run = staticmethod(bone_maps.load)
 
 
-class InstallEngineOperator(bpy.types.Operator):
-    """Download and install what the capture needs into a folder of this add-on. Blender's own Python is not changed"""
-
-    bl_idname = "video_to_pose.install_engine"
-    bl_label = "Install Engine"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if session.State.capture is not None or session.State.installation is not None:
-            cls.poll_message_set("Wait until the work that runs now is done")
-            return False
-        if not bpy.app.online_access:
-            cls.poll_message_set("Allow Online Access in Preferences, System first")
-            return False
-        return True
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        session.install(session.engine_environment())
-        return {"FINISHED"}
-
-
 class CopyDetailsOperator(bpy.types.Operator):
     """Copy the details of what went wrong, to paste them into a bug report"""
 
@@ -332,13 +281,11 @@ _CLASSES = (
     CaptureOperator,
     CancelOperator,
     ApplyTakeOperator,
-    SolveAgainOperator,
     ExportOperator,
     DetectBonesOperator,
     ForgetBonesOperator,
     SaveBonesOperator,
     LoadBonesOperator,
-    InstallEngineOperator,
     CopyDetailsOperator,
 )
 

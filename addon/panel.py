@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sidebar tab of the 3D viewport."""
 
-import textwrap
 from typing import ClassVar
 
 import bpy
 
-from . import bone_maps, session
-
-_SETUP_CODES = ("engine-missing", "engine-incomplete", "engine-python", "package-missing", "no-mediapipe")
+from . import bone_maps, job_list, session, setup_view
 
 
 class _InTab:
@@ -29,23 +26,20 @@ class CapturePanel(_InTab, bpy.types.Panel):
         layout = self.layout
         fields = context.scene.video_to_pose
         column = layout.column()
-        column.enabled = session.State.capture is None
         column.prop(fields, "video", text="")
         row = column.row(align=True)
         row.prop(fields, "target", expand=True)
         if fields.target == "EXISTING":
             column.prop(fields, "armature", text="", icon="ARMATURE_DATA")
-        if session.State.capture is not None:
-            _draw_running(layout, session.State.capture)
-        elif session.State.installation is not None:
-            layout.progress(factor=0.0, text=f"{session.State.installation.label}…")
-            layout.operator("video_to_pose.cancel", icon="X")
-        else:
+        if not setup_view.draw_first_steps(layout, context):
             row = layout.row()
             row.scale_y = 1.5
-            row.operator("video_to_pose.capture", icon="REC")
+            text = "Capture, After the Others" if session.active() else "Capture"
+            row.operator("video_to_pose.capture", text=text, icon="REC")
+        characters = _characters(context)
         if session.State.outcome is not None:
-            _draw_outcome(layout, session.State.outcome, _characters(context))
+            job_list.draw_outcome(layout.box().column(align=True), session.State.outcome, characters)
+        job_list.draw(layout, characters)
 
 
 class OptionsPanel(_InTab, bpy.types.Panel):
@@ -60,7 +54,6 @@ class OptionsPanel(_InTab, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.enabled = session.State.capture is None
         fields = context.scene.video_to_pose
         column = layout.column(heading="Person and Camera")
         column.prop(fields, "person")
@@ -73,6 +66,11 @@ class OptionsPanel(_InTab, bpy.types.Panel):
         row.prop(fields, "end_s")
         column.prop(fields, "variant")
         column.prop(fields, "smoothing_cutoff_hz")
+        column.prop(fields, "root_depth_cutoff_hz")
+        column.prop(fields, "flat_floor")
+        row = column.column(align=True)
+        row.prop(fields, "contact_speed_m_s")
+        row.prop(fields, "contact_height_m")
         column.prop(fields, "match_scene")
         column.prop(fields, "camera")
 
@@ -89,7 +87,6 @@ class CharacterPanel(_InTab, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.enabled = session.State.capture is None
         fields = context.scene.video_to_pose
         column = layout.column(heading="Way")
         for name in ("root_motion", "scale", "start", "facing"):
@@ -101,7 +98,6 @@ class CharacterPanel(_InTab, bpy.types.Panel):
         column.prop(fields, "key_error")
         if fields.key_error > 0:
             column.prop(fields, "key_distance")
-        layout.operator("video_to_pose.solve_again", icon="FILE_REFRESH")
         layout.operator("video_to_pose.export", text="Export…", icon="EXPORT").filepath = ""
         layout.operator("video_to_pose.apply_take", text="Apply a Take…", icon="FILE_FOLDER").filepath = ""
 
@@ -148,37 +144,6 @@ def _sureness(slot: bone_maps.BoneSlot) -> str:
     if not slot.bone:
         return "REMOVE"
     return "CHECKMARK" if slot.confidence > 0.8 else "QUESTION"
-
-
-def _draw_running(layout: bpy.types.UILayout, capture: session.Capture) -> None:
-    layout.progress(factor=capture.done or 0.0, type="BAR", text=capture.stage)
-    layout.operator("video_to_pose.cancel", icon="X")
-
-
-def _draw_outcome(layout: bpy.types.UILayout, outcome: session.Outcome, characters: int) -> None:
-    box = layout.box().column(align=True)
-    bad = outcome.code not in ("", "cancelled")
-    _draw_text(box, outcome.message, "ERROR" if bad else "CHECKMARK" if not outcome.code else "INFO", characters)
-    if outcome.hint:
-        _draw_text(box, outcome.hint, "BLANK1", characters)
-    for warning in outcome.warnings:
-        _draw_text(box, warning, "INFO", characters)
-    if outcome.code in _SETUP_CODES:
-        box.separator()
-        box.operator("video_to_pose.install_engine", icon="IMPORT")
-        box.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__
-    if outcome.details:
-        box.separator()
-        box.operator("video_to_pose.copy_details", icon="COPYDOWN")
-    if outcome.take is not None:
-        box.separator()
-        again = box.operator("video_to_pose.apply_take", text="Put on the Chosen Armature", icon="ARMATURE_DATA")
-        again.filepath = str(outcome.take)
-
-
-def _draw_text(layout: bpy.types.UILayout, text: str, icon: str, characters: int) -> None:
-    for number, line in enumerate(textwrap.wrap(text, characters)):
-        layout.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 def _characters(context: bpy.types.Context) -> int:

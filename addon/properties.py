@@ -4,6 +4,7 @@
 Defaults are read from `settings.py`, so there is one place where they are set.
 """
 
+from dataclasses import replace
 from math import degrees, radians
 from typing import Any
 
@@ -81,6 +82,13 @@ _PEOPLE = [
     ("3", "Third", "The third of the clip's people"),
     ("4", "Fourth", "The fourth of the clip's people"),
 ]
+
+
+_OF_MOTION = (
+    *("smoothing_cutoff_hz", "root_depth_cutoff_hz", "contact_speed_m_s", "contact_height_m"),
+    "flat_floor",
+)
+"""Fields that are `MotionSettings`' own."""
 
 
 def _is_armature(_owner: Any, candidate: bpy.types.Object) -> bool:
@@ -209,11 +217,47 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
     smoothing_cutoff_hz: FloatProperty(
         name="Smoothing (Hz)",
         description="Movements faster than this many times a second are taken for jitter. Lower is calmer, higher "
-        "keeps quick gestures",
+        "keeps quick gestures. 0 is off",
         default=_DEFAULT.motion.smoothing_cutoff_hz,
-        min=1.0,
+        min=0.0,
         max=30.0,
         precision=1,
+    )
+    root_depth_cutoff_hz: FloatProperty(
+        name="Depth Smoothing (Hz)",
+        description="The same for how far away the person is, which one camera sees worst. 0 is off",
+        default=_DEFAULT.motion.root_depth_cutoff_hz,
+        min=0.0,
+        max=30.0,
+        precision=1,
+    )
+    flat_floor: BoolProperty(
+        name="Flat Floor",
+        description="The floor is one plane, which levels the camera and takes away slow drift. Off for stairs and "
+        "ladders",
+        default=_DEFAULT.motion.flat_floor,
+    )
+    contact_speed_m_s: FloatProperty(
+        name="Contact Below (m/s)",
+        description="A foot that is slower than this, and low, is in contact with the floor",
+        default=_DEFAULT.motion.contact_speed_m_s,
+        min=0.0,
+        soft_max=2.0,
+        max=20.0,
+        precision=2,
+        step=1,
+    )
+    contact_height_m: FloatProperty(
+        name="And Lower Than",
+        description="A foot that is lower than this, and slow, is in contact with the floor",
+        default=_DEFAULT.motion.contact_height_m,
+        min=0.0,
+        soft_max=0.3,
+        max=2.0,
+        precision=3,
+        step=1,
+        subtype="DISTANCE",
+        unit="LENGTH",
     )
     start_s: FloatProperty(
         name="From",
@@ -235,15 +279,53 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
 
 def capture_settings(properties: VideoToPoseProperties) -> CaptureSettings:
     """The core's settings for the panel's fields."""
+    camera, motion = solving(properties)
     return CaptureSettings(
         video=VideoSettings(start_s=_exact(properties.start_s), end_s=_exact(properties.end_s) or None),
         detect=DetectSettings(variant=properties.variant, max_people=properties.max_people),
         track=TrackSettings(person=properties.person),
-        camera=CameraSettings(
-            fov_degrees=_exact(degrees(properties.field_of_view)) or None, height_m=_exact(properties.height_m) or None
-        ),
-        motion=MotionSettings(smoothing_cutoff_hz=_exact(properties.smoothing_cutoff_hz)),
+        camera=camera,
+        motion=motion,
     )
+
+
+def solving(
+    properties: VideoToPoseProperties, before: tuple[CameraSettings, MotionSettings] | None = None
+) -> tuple[CameraSettings, MotionSettings]:
+    """How the panel wants a motion found; what it has no field for stays as it was before."""
+    camera, motion = before or (CameraSettings(), MotionSettings())
+    camera = replace(
+        camera,
+        fov_degrees=_exact(degrees(properties.field_of_view)) or None,
+        height_m=_exact(properties.height_m) or None,
+    )
+    motion = replace(
+        motion,
+        smoothing_cutoff_hz=_exact(properties.smoothing_cutoff_hz),
+        root_depth_cutoff_hz=_exact(properties.root_depth_cutoff_hz),
+        contact_speed_m_s=_exact(properties.contact_speed_m_s),
+        contact_height_m=_exact(properties.contact_height_m),
+        flat_floor=properties.flat_floor,
+        mend_glitches=properties.repair,
+    )
+    return camera, motion
+
+
+def recall(
+    properties: VideoToPoseProperties, how: RetargetSettings, found: tuple[CameraSettings, MotionSettings] | None
+) -> None:
+    """Fill the fields with what a motion was solved with."""
+    for name in ("root_motion", "scale", "start", "facing", "feet", "smoothing", "repair", "joint_limits", "limbs"):
+        setattr(properties, name, getattr(how, name))
+    properties.key_error = radians(how.key_error_degrees)
+    properties.key_distance = how.key_error_centimetres
+    if found is None:
+        return
+    camera, motion = found
+    properties.field_of_view = radians(camera.fov_degrees or 0.0)
+    properties.height_m = camera.height_m or 0.0
+    for name in _OF_MOTION:
+        setattr(properties, name, getattr(motion, name))
 
 
 def retarget_settings(properties: VideoToPoseProperties) -> RetargetSettings:

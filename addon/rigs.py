@@ -9,28 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from . import bone_maps, contacts
+from . import bone_maps, check_frames, contacts
 from .actions import new_action, other_modes, write_keys
 from .attachments import carriers
-from .core.video_to_pose import retarget
+from .core.video_to_pose import resample, resolve, retarget, review
 from .core.video_to_pose.errors import InputError
 from .core.video_to_pose.formats import take as take_file
 from .core.video_to_pose.retarget.bone_map import switches_of
-from .core.video_to_pose.settings import RetargetSettings
+from .core.video_to_pose.settings import CameraSettings, MotionSettings, RetargetSettings
 from .core.video_to_pose.types import Motion, Rig, RigAnimation, Take
-from .plate import matching_camera
+from .plate import cameras_of, matching_camera, place_camera
+from .results import STORED, told
 from .self_check import Check, check_pose
-
-STORED = "video_to_pose"
-"""Custom property of our actions: where the Take is, how it was laid on the rig, how true that is; as JSON."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class ApplySettings:
     Attributes:
         name: of the action, and of the armature when one is made.
         match_scene: give the scene the clip's frame rate and frame range; otherwise the scene stays as it is and
-            keys are placed at their time.
+            the motion is resampled to its frames, at its true speed.
         frame_start: frame of the clip's first moment; None is the scene's first frame.
         retarget: how the motion is laid on the rig.
         take: file of the Take, so that it can be solved again.
@@ -71,6 +70,8 @@ class Result:
         animation: the keys, as solved.
         keys: number of keys of every bone together.
         check: what Blender makes of them.
+        to_look_at: number of spans of frames that want a look.
+        notes: what could not be had as it was asked for, as sentences.
     """
 
     armature: str
@@ -83,6 +84,8 @@ class Result:
     animation: RigAnimation
     keys: int
     check: Check
+    to_look_at: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def apply_take(
@@ -107,127 +110,229 @@ def apply_take(
             check_armature(armature)
         rig = read_rig(armature)
         bone_map = retarget.BONE_MAP if made else bone_maps.of(armature, rig)
-        animation = retarget.solve(take.motion, rig, bone_map, settings.retarget)
         start = context.scene.frame_start if settings.frame_start is None else settings.frame_start
         if settings.match_scene:
-            undo.enter_context(_scene_matched(context.scene, animation, start))
-        frames = key_frames(animation.timestamps, scene_rate(context.scene), start)
+            undo.enter_context(_scene_matched(context.scene, take.motion, start))
+        motion, frames = in_scene_time(take.motion, scene_rate(context.scene), start)
+        animation = retarget.solve(motion, rig, bone_map, settings.retarget)
         action = undo.enter_context(new_action(armature, settings.name))
         if settings.camera:
             moved = np.zeros(3) if settings.retarget.start == "world" else retarget.origin_of(rig, bone_map)
             camera = undo.enter_context(
-                matching_camera(context, take, settings.video, f"{settings.name} camera", float(frames[0]), moved)
+                matching_camera(
+                    context, take, settings.video, f"{settings.name} camera", float(frames[0]), moved, action
+                )
             )
             if settings.match_scene:
                 undo.enter_context(_scene_seen_by(context.scene, camera, take.camera.image_size))
-        return _bake(context, armature, action, take.motion, animation, bone_map, frames, settings, made)
+        result = _bake(context, armature, action, Laid(take, motion, bone_map, animation, frames), settings)
+        return replace(result, made_armature=made)
 
 
-def solve_again(context: bpy.types.Context, armature: bpy.types.Object, settings: RetargetSettings) -> Result:
-    """Lay the Take of an armature's action on it once more, with the contacts that the action's markers now say.
+def solve_again(
+    context: bpy.types.Context,
+    armature: bpy.types.Object,
+    settings: RetargetSettings,
+    solving: tuple[CameraSettings, MotionSettings] | None = None,
+) -> Result:
+    """Solve the Take of an armature's action once more, with the contacts that the action's markers now say.
+
+    The video is not looked at again, and the Take's file stays as it is; cameras that came with the action follow.
 
     Args:
         context: with the scene that the action was made for.
         armature: whose action came from `apply_take`.
-        settings: how, this time.
+        settings: how the motion is laid on the rig, this time.
+        solving: how the motion is found, this time: smoothing, floor, height, field of view; None as it was.
 
     Raises:
         InputError: the action is not ours, or its Take is gone. Nothing has changed then.
     """
     check_armature(armature)
-    again = solved(armature, settings)
-    wanted = ApplySettings(again.action.name, retarget=settings, take=again.take)
-    return _bake(context, armature, again.action, again.motion, again.animation, again.bone_map, again.frames, wanted)
+    again = solved(armature, settings, solving, scene_rate(context.scene))
+    rig, scene = again.laid.animation.rig, context.scene
+    moved = np.zeros(3) if settings.start == "world" else retarget.origin_of(rig, again.laid.bone_map)
+    wanted = ApplySettings(again.action.name, retarget=settings, take=again.take, video=again.video)
+    result = _bake(context, armature, again.action, again.laid, wanted, again.said)
+    for camera in cameras_of(scene, again.action):
+        place_camera(scene, camera, again.laid.take.camera, moved)
+    return replace(result, notes=again.notes)
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
-    """The Take of an armature's action, laid on it anew.
+class Laid:
+    """A Take laid on an armature.
 
     Attributes:
-        action: of the armature.
-        take: file of the Take.
-        motion: the Take's, with the contacts that the action's markers say.
+        take: whose motion it is.
+        motion: the Take's in the scene's time, with the contacts that the action's markers say.
         bone_map: of the armature.
         animation: the keys.
         frames: (F,) scene frames of the keys.
     """
 
-    action: bpy.types.Action
-    take: Path
+    take: Take
     motion: Motion
     bone_map: retarget.BoneMap
     animation: RigAnimation
     frames: NDArray[np.float64]
 
 
-def solved(armature: bpy.types.Object, settings: RetargetSettings | None = None) -> Solved:
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The Take of an armature's action, solved and laid on it anew.
+
+    Attributes:
+        action: of the armature.
+        take: file of the Take.
+        video: that it came from; None where that is not known.
+        laid: what came out.
+        said: names of the contacts that an animator has edited.
+        notes: what could not be had as it was asked for, as sentences.
+    """
+
+    action: bpy.types.Action
+    take: Path
+    video: Path | None
+    laid: Laid
+    said: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def animation(self) -> RigAnimation:
+        """The keys."""
+        return self.laid.animation
+
+    @property
+    def bone_map(self) -> retarget.BoneMap:
+        """Which bone of the armature plays which part."""
+        return self.laid.bone_map
+
+
+_FROM_OLD = (
+    "This take was captured by an older version: smoothing, floor, height and field of view stay as they were. "
+    "Capture the clip again to change them."
+)
+
+
+def solved(
+    armature: bpy.types.Object,
+    settings: RetargetSettings | None = None,
+    solving: tuple[CameraSettings, MotionSettings] | None = None,
+    rate: float | None = None,
+) -> Solved:
     """Solve the Take of an armature's action; nothing is changed.
 
     Args:
         armature: whose action came from `apply_take`.
-        settings: how; None as it was.
+        settings: how it is laid on the rig; None as it was.
+        solving: how the motion is found; None as it was.
+        rate: of the scene's frames; None as it was.
 
     Raises:
         InputError: the action is not ours, or its Take is gone.
     """
     action = armature.animation_data.action if armature.animation_data is not None else None
-    if action is None or STORED not in action:
+    stored = told(action) if action is not None else None
+    if action is None or stored is None:
         raise InputError(
             f"{armature.name} has no action that came from a Take.",
             "Put a Take on it first, or choose its action in the Action Editor.",
             "action-foreign",
         )
-    stored = json.loads(action[STORED])
     if not stored["take"]:
         raise InputError(
             f"The action {action.name} does not know its Take.", "Put the Take on the armature again.", "take-missing"
         )
     if settings is None:
-        parts = tuple((part, preset) for part, preset in stored["retarget"].pop("smoothing_of_parts"))
-        settings = RetargetSettings(**stored["retarget"], smoothing_of_parts=parts)
-    take = take_file.load(stored["take"])
-    frames = key_frames(take.motion.timestamps, stored["rate"], stored["frame_start"])
-    motion = contacts.with_markers(action, take.motion, frames)
+        settings = stored_settings(stored)[0]
+    if solving is None:
+        solving = stored_settings(stored)[1]
+    take, notes = take_file.load(stored["take"]), ()
+    if solving is not None and solving != resolve.solved_with(take):
+        if take.lifted is not None:
+            take = resolve.solve_again(take, *solving)
+        else:
+            notes = (_FROM_OLD,)
+    motion, frames = in_scene_time(take.motion, stored["rate"], stored["frame_start"])
+    said = contacts.edited(action, stored.get("contacts"), motion, frames)
+    said = tuple(sorted({*said, *stored.get("said", ())}))
+    motion = contacts.with_markers(action, motion, frames, said)
+    if rate is not None and rate != stored["rate"]:
+        marked = motion
+        motion, frames = in_scene_time(take.motion, rate, stored["frame_start"])
+        nearest = resample.at(marked, motion.timestamps)
+        motion = replace(motion, contact_names=nearest.contact_names, contacts=nearest.contacts)
     rig = read_rig(armature)
+    if "world" in stored:  # the object's own keys have moved it since
+        rig = replace(rig, world=np.array(stored["world"]))
     bone_map = bone_maps.of(armature, rig)
-    known = "stand" if contacts.same(motion, take.motion) else "said"
-    animation = retarget.solve(motion, rig, bone_map, settings, known)
-    return Solved(action, Path(stored["take"]), motion, bone_map, animation, frames)
+    animation = retarget.solve(motion, rig, bone_map, settings, "said" if said else "stand")
+    video = Path(stored["video"]) if stored.get("video") else None
+    laid = Laid(take, motion, bone_map, animation, frames)
+    return Solved(action, Path(stored["take"]), video, laid, said, notes)
+
+
+def stored_settings(
+    stored: dict[str, Any],
+) -> tuple[RetargetSettings, tuple[CameraSettings, MotionSettings] | None]:
+    """What an action of ours was made with (its `STORED`, parsed); None for the motion where that is the Take's own."""
+    told = dict(stored["retarget"])
+    parts = tuple((part, preset) for part, preset in told.pop("smoothing_of_parts"))
+    solving = stored.get("solving")
+    found = None if solving is None else (CameraSettings(**solving["camera"]), MotionSettings(**solving["motion"]))
+    return RetargetSettings(**told, smoothing_of_parts=parts), found
+
+
+def in_scene_time(motion: Motion, rate: float, start: float) -> tuple[Motion, NDArray[np.float64]]:
+    """A motion at moments that are whole frames of a scene, and those frames (F,), the first one at `start`."""
+    frames = key_frames(motion.timestamps, rate, start)
+    if motion.frame_count > 1 and not np.array_equal(frames - start, np.round(frames - start)):
+        motion = resample.at_rate(motion, rate)
+        frames = start + np.arange(motion.frame_count, dtype=np.float64)
+    return motion, frames
 
 
 def _bake(
     context: bpy.types.Context,
     armature: bpy.types.Object,
     action: bpy.types.Action,
-    motion: Motion,
-    animation: RigAnimation,
-    bone_map: retarget.BoneMap,
-    frames: NDArray[np.float64],
+    laid: Laid,
     settings: ApplySettings,
-    made: bool = False,
+    said: tuple[str, ...] = (),
 ) -> Result:
-    wanted = settings.retarget
+    wanted, animation, frames = settings.retarget, laid.animation, laid.frames
     kept = None
     if wanted.key_error_degrees > 0:
         kept = retarget.reduce_keys(
             animation, wanted.key_error_degrees, wanted.key_error_centimetres, frames, other_modes(armature, animation)
         )
     write_keys(action, armature, animation, frames, kept)
-    contacts.write_markers(action, motion, frames)
-    check = check_pose(context, armature, motion, animation, bone_map, frames)
+    contacts.write_markers(action, laid.motion, frames)
+    check = check_pose(context, armature, laid.motion, animation, laid.bone_map, frames)
+    rate = scene_rate(context.scene)
+    check_frames.write(
+        action, review.doubts(laid.take), check, float(laid.motion.timestamps[0]), float(frames[0]), rate
+    )
+    camera, motion = resolve.solved_with(laid.take)
     stored = {
         "take": str(settings.take or ""),
-        "rate": scene_rate(context.scene),
+        "video": str(settings.video or ""),
+        "rate": rate,
         "frame_start": float(frames[0]),
+        "solving": {"camera": asdict(camera), "motion": asdict(motion)},
         "retarget": asdict(wanted),
+        "contacts": contacts.written(action),
+        "said": said,
         "limb_errors_degrees": check.limb_errors,
     }
+    if wanted.root_motion == "object":
+        stored["world"] = animation.rig.world.tolist()
     action[STORED] = json.dumps(stored)
     return Result(
         armature=armature.name,
         action=action.name,
-        made_armature=made,
+        made_armature=False,
         frames=len(frames),
         frame_start=float(frames[0]),
         frame_end=float(frames[-1]),
@@ -235,6 +340,7 @@ def _bake(
         animation=animation,
         keys=len(animation.bones) * len(frames) if kept is None else sum(len(moments) for moments in kept),
         check=check,
+        to_look_at=len(getattr(action, "video_to_pose_checks", ())),
     )
 
 
@@ -345,13 +451,13 @@ def key_frames(timestamps: NDArray[np.float64], rate: float, start: float) -> ND
 
 
 @contextmanager
-def _scene_matched(scene: bpy.types.Scene, animation: RigAnimation, start: int) -> Iterator[None]:
+def _scene_matched(scene: bpy.types.Scene, motion: Motion, start: int) -> Iterator[None]:
     """The scene in the clip's frame rate and range; on an error as it was."""
     before = scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end
     try:
-        scene.render.fps, scene.render.fps_base = clip_rate(animation.frame_rate)
+        scene.render.fps, scene.render.fps_base = clip_rate(motion.frame_rate)
         scene.frame_start = start
-        scene.frame_end = int(np.ceil(key_frames(animation.timestamps, scene_rate(scene), start)[-1]))
+        scene.frame_end = int(np.ceil(key_frames(motion.timestamps, scene_rate(scene), start)[-1]))
         yield
     except BaseException:
         scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end = before

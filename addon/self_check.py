@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import bpy
 import numpy as np
@@ -25,10 +25,12 @@ class Check:
     Attributes:
         limb_errors: limb -> degrees between where it points in Blender and in the Take: mean and worst.
         elsewhere: bones that are not where the keys put them, worst first.
+        worst_at: scene frame at which each limb, and each bone that is elsewhere, is worst.
     """
 
     limb_errors: dict[str, tuple[float, float]]
     elsewhere: tuple[str, ...]
+    worst_at: dict[str, float] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
@@ -42,6 +44,17 @@ class Check:
             worst = max(off, key=lambda limb: off[limb])
             out.append(f"{worst.replace('_', ' ').capitalize()} points {off[worst]:.0f}° off the person's on average.")
         return out
+
+    @property
+    def findings(self) -> list[tuple[float, str]]:
+        """Scene frames that want a look, and what is wrong there."""
+        if self.elsewhere:
+            return [(self.worst_at[bone], f"{bone} does not follow its keys") for bone in self.elsewhere[:3]]
+        return [
+            (self.worst_at[limb], f"{limb.replace('_', ' ').capitalize()} points {worst:.0f}° off")
+            for limb, (mean, worst) in self.limb_errors.items()
+            if mean > _LIMIT_DEG
+        ]
 
 
 def check_pose(
@@ -80,12 +93,17 @@ def check_pose(
         contacts=motion.contacts[chosen],
     )
     errors = limb_errors_of(moments, part, bone_map, posed)
-    away = np.linalg.norm(posed[..., :3, 3] - pose_matrices(part)[..., :3, 3], axis=-1).max(axis=0)
+    distances = np.linalg.norm(posed[..., :3, 3] - pose_matrices(part)[..., :3, 3], axis=-1)
+    away = distances.max(axis=0)
     extent = float(np.ptp(animation.rig.rest[:, :3, 3], axis=0).max()) or 1.0
     keyed = sorted(animation.bones, key=lambda b: -away[b])
+    lost = [b for b in keyed if away[b] > _LIMIT_SHARE * extent]
+    worst = {limb: float(frames[chosen[e.argmax()]]) for limb, e in errors.items()}
+    worst |= {animation.rig.names[b]: float(frames[chosen[distances[:, b].argmax()]]) for b in lost}
     return Check(
         limb_errors={limb: (round(float(e.mean()), 2), round(float(e.max()), 2)) for limb, e in errors.items()},
-        elsewhere=tuple(animation.rig.names[b] for b in keyed if away[b] > _LIMIT_SHARE * extent),
+        elsewhere=tuple(animation.rig.names[b] for b in lost),
+        worst_at=worst,
     )
 
 

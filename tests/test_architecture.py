@@ -81,7 +81,7 @@ def test_what_blender_imports_needs_numpy_alone():
     blocked = ("scipy", "av", "mediapipe", "onnxruntime", "torch", "platformdirs", "PIL", "tqdm", "onnx")
     code = BLOCKED.format(blocked=blocked) + (
         "from video_to_pose import bones, errors, kinematics, motion, protocol, retarget, rotation, settings\n"
-        "from video_to_pose import resolve, review, skeleton, types\n"
+        "from video_to_pose import resample, resolve, review, skeleton, types\n"
         "from video_to_pose.formats import bvh, keypoints, take\n"
     )
     done = run(code)
