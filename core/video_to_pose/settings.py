@@ -62,7 +62,7 @@ class TrackSettings:
 class LiftSettings:
     """Which lifter is run, and where."""
 
-    lifter: str = "anatomy3d"
+    lifter: str = "default"
     model_path: Path | None = None
     device: str = "auto"
     flip: bool = True

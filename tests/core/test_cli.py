@@ -277,8 +277,8 @@ def test_doctor_finds_a_working_installation(capsys):
 def test_models_and_weights_are_listed(capsys):
     assert cli.main(["models"]) == 0 and cli.main(["weights", "list"]) == 0
     said = capsys.readouterr().out
-    assert "anatomy3d" in said and "mediapipe-pose-full" in said
-    assert cli.main(["weights", "verify", "anatomy3d"]) == 0
+    assert "default" in said and "mediapipe-pose-full" in said
+    assert cli.main(["weights", "verify", "default"]) == 0
 
 
 def test_an_unknown_weight_is_refused(capsys):
@@ -289,7 +289,7 @@ def test_what_is_damaged_is_named(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("VIDEO_TO_POSE_WEIGHTS", str(tmp_path))
     (tmp_path / "pose_landmarker_full.task").write_text("cut off")
     assert "mediapipe-pose-full" in refused(capsys, ["weights", "verify"])
-    assert cli.main(["doctor"]) == 2
+    assert cli.main(["doctor"]) == 3
     assert "video-to-pose weights fetch mediapipe-pose-full" in capsys.readouterr().out
 
 

@@ -92,7 +92,7 @@ def test_without_hands_the_body_stays_and_the_hands_are_known_to_be_guessed(made
     folder = openpose(made.track, tmp_path / "json", hands=False)
     assert cli.main(["lift", str(folder), "-o", str(tmp_path / "a.npz"), *options_of(made)]) == 0
     said = capsys.readouterr().err
-    assert "left_pinky" in said and "anatomy3d" in said and "left_heel" not in said
+    assert "left_pinky" in said and "default" in said and "left_heel" not in said
     back = take.load(tmp_path / "a.npz")
     assert apart(made, back)[LIMBS].mean() < 25
     assert not back.motion.confidence[:, BODY_22.index("left_hand")].any()

@@ -71,8 +71,8 @@ def test_a_model_that_is_not_fetched_yet_is_no_fault(monkeypatch, tmp_path):
 
 
 def test_a_damaged_lifter_is_told(monkeypatch, tmp_path):
-    real = weights._place(weights._entry("anatomy3d"))
+    real = weights._place(weights._entry("default"))
     (tmp_path / real.name).write_bytes(real.read_bytes()[:-1] + b"!")
     (tmp_path / "SHA256SUMS").write_text((real.parent / "SHA256SUMS").read_text("utf-8"))
     monkeypatch.setattr(weights, "_LIFTERS", tmp_path)
-    assert not check("lifters").ok and "anatomy3d" in check("lifters").found
+    assert not check("lifters").ok and "default" in check("lifters").found

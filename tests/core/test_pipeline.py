@@ -37,7 +37,7 @@ def test_a_take_says_how_it_was_made(captured, short_example, detector_model):
         "model": detector_model.name,
         "sha256": hashlib.sha256(detector_model.read_bytes()).hexdigest(),
     }
-    assert made["lifter"]["id"] == "anatomy3d" and len(made["lifter"]["sha256"]) == 64
+    assert made["lifter"]["id"] == "default" and len(made["lifter"]["sha256"]) == 64
     assert {"video-to-pose", "numpy", "onnxruntime", "mediapipe", "av"} <= set(made["versions"])
     assert CaptureSettings.from_dict(made["options"]) == ONE_PERSON
 
@@ -89,7 +89,7 @@ def test_a_lifter_of_ones_own_is_named_by_its_file(captured, tmp_path):
     from video_to_pose import lift
 
     own = tmp_path / "my lifter.onnx"
-    own.write_bytes(lift.LIFTERS["anatomy3d"].path.read_bytes())
+    own.write_bytes(lift.LIFTERS["default"].path.read_bytes())
     settings = replace(ONE_PERSON, lift=LiftSettings(model_path=own))
     take = pipeline.lift_and_solve(captured.track, lift.load(settings.lift), settings)
     assert take.provenance["lifter"]["id"] == "my lifter.onnx"

@@ -80,9 +80,9 @@ LIFTERS = {
     entry.id: entry
     for entry in (
         LifterEntry(
-            "anatomy3d",
-            "Anatomy3D, first cut: 27 frames, body with feet and hands",
-            "anatomy3d.onnx",
+            "default",
+            "directions and lengths after Anatomy3D, 27 frames, body with feet and hands",
+            "default.onnx",
             "GPL-3.0-or-later",
         ),
     )

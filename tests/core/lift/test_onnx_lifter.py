@@ -91,7 +91,7 @@ def test_the_file_says_how_it_was_made(lifter):
 def test_an_unknown_lifter_is_named_with_the_known_ones():
     with pytest.raises(InputError, match="nosuch") as caught:
         lift.load(LiftSettings(lifter="nosuch"))
-    assert "anatomy3d" in caught.value.hint
+    assert "default" in caught.value.hint
 
 
 def test_a_file_that_is_no_lifter_is_refused(tmp_path):

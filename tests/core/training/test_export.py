@@ -173,7 +173,7 @@ def test_files_that_are_no_networks(net_files, tmp_path):
     from video_to_pose.lift import LIFTERS
 
     with pytest.raises(InputError, match="plain keypoints"):
-        load_net(LIFTERS["anatomy3d"].path)
+        load_net(LIFTERS["default"].path)
     model = onnx.load(str(net_files / "tcn.onnx"))
     kept = {prop.key: prop.value for prop in model.metadata_props if prop.key != "target"}
     onnx.helper.set_model_props(model, kept)
