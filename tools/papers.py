@@ -87,13 +87,13 @@ _SEQ = {"hidden": 256}
 RUNS: dict[str, PaperRun] = {
     # What ships, one of each paper and the two yardsticks
     "fc-t1-body22": PaperRun(
-        "fc", 1, (4,), "Fully connected (Martinez)", {"channels": 512}, {"batch": 256}, views=4, ships=True
+        "fc", 1, (3,), "Fully connected (Martinez)", {"channels": 512}, {"batch": 256}, views=4, ships=True
     ),
     "tcn-t27-body22": PaperRun(
         "tcn", 27, (4,), "TCN (VideoPose3D)", {"channels": 256}, {"batch": 256}, views=4, ships=True
     ),
-    "seq2seq-t5-body22": PaperRun("seq2seq", 5, (5,), "Seq2Seq", _SEQ, {"batch": 256}, 1e-3, views=4, ships=True),
-    "srnet-t27-body22": PaperRun("srnet", 27, (4,), "SRNet", _SINGLE, {"batch": 256}, views=4, ships=True),
+    "seq2seq-t5-body22": PaperRun("seq2seq", 5, (3,), "Seq2Seq", _SEQ, {"batch": 256}, 1e-3, views=4, ships=True),
+    "srnet-t27-body22": PaperRun("srnet", 27, (3,), "SRNet", _SINGLE, {"batch": 256}, views=4, ships=True),
     "anatomy3d-t27-body22": PaperRun("anatomy3d", 27, (2,), "Anatomy3D", _LENGTHS, {"batch": 256}, views=2, ships=True),
     "rie-t27-body22": PaperRun("rie", 27, (1, 1, 1), "RIE", _RIE, {"batch": 256}, views=4, ships=True),
     "gla_gcn-t27-body22": PaperRun("gla_gcn", 27, (1, 1), "GLA-GCN", _GCN, {"batch": 128}, views=1, ships=True),
