@@ -10,41 +10,80 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from . import installed, runtimes
 from .core.video_to_pose import protocol
 from .core.video_to_pose.errors import Cancelled, InputError, SetupError, VideoToPoseError
 
-CORE = Path(__file__).resolve().parent / "core"
+CORE = Path(protocol.__file__).resolve().parents[1]  # inside the extension, or beside it in a checkout
 REQUIREMENTS = Path(__file__).resolve().parent / "engine_requirements.txt"
 
 PACKAGES = ("av", "mediapipe", "numpy", "onnxruntime", "platformdirs", "scipy")
 """What the worker imports; present in a Python that can run it."""
 
-GRACE_S = 5.0
-"""How long a cancelled worker may take to tidy up before it is terminated."""
+GRACE_S = 0.7
+"""How long a cancelled worker may take to tidy up before it is terminated, and then before it is killed."""
 
-_READY = "ready"
+_HASTE_S = 0.5
+
+MODELS_VARIABLE = "VIDEO_TO_POSE_WEIGHTS"
+"""Names the folder of model files to the engine; a user who has set it is obeyed."""
+
 _MESSAGE_HINT = "Look at the details; if they do not help, please report them."
 
 
-def find_python(chosen: str, environment: Path | None) -> Path:
-    """The Python that runs the engine: the chosen one, the installed environment's, or Blender's own.
+@dataclass(frozen=True)
+class Engine:
+    """A Python that can run the worker.
+
+    Attributes:
+        python: the interpreter.
+        packages: folder of the packages installed here, which Blender's own Python is pointed at; None: the
+            interpreter has them itself.
+        models: folder of model files; None: the user's, which the command line uses too.
+    """
+
+    python: Path
+    packages: Path | None = None
+    models: Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.python if self.packages is None else self.packages)
+
+    def command(self, *arguments: str | Path) -> list[str | Path]:
+        """How to run something in it. Blender's own packages are kept out of the engine that is installed here."""
+        return [self.python, *(["-S"] if self.packages is not None else []), *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """Environment of its processes: only our core and its packages on the path, none of Blender's settings."""
+        places = [CORE] if self.packages is None else [CORE, self.packages]
+        ours = {"PYTHONPATH": os.pathsep.join(map(str, places)), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        kept = clean_environment()
+        if self.packages is not None:
+            ours["PYTHONNOUSERSITE"] = "1"
+        if self.models is not None and MODELS_VARIABLE not in kept:
+            ours[MODELS_VARIABLE] = str(self.models)
+        return kept | ours
+
+
+def find_python(chosen: str, home: Path | None) -> Engine:
+    """The engine: the chosen Python, the one installed here, or Blender's own Python when it has all packages.
 
     Args:
         chosen: path from the preferences or the command line, a program or a virtual environment's folder; empty
             lets us look.
-        environment: folder of the installed engine, which may not exist.
+        home: where an engine is installed, or not; see `installed`.
 
     Raises:
-        SetupError: the chosen one cannot run it, or there is none.
+        SetupError: the chosen one cannot run it, the installed one is for another Blender, or there is none.
     """
     if chosen:
         python = Path(chosen).expanduser()
@@ -57,17 +96,55 @@ def find_python(chosen: str, environment: Path | None) -> Path:
                 "Choose a Python in which video-to-pose is installed, or leave the path empty and install the engine.",
                 "engine-incomplete",
             )
-        return python
-    if environment is not None and (environment / _READY).is_file():
-        return environment_python(environment)
-    own = Path(sys.executable)
+        return Engine(python)
+    own = blender_python()
+    found = installed.read(home) if home is not None else None
+    if home is not None and found is not None:
+        _check_fits(found)
+        return Engine(own, installed.packages(home, found), models_folder(home))
     if own.is_file() and not missing_packages(own):
-        return own
+        return Engine(own)
     raise SetupError(
         "The capture engine is not installed yet.",
-        "Install it in the add-on's preferences, or choose a Python in which video-to-pose is installed.",
+        "Press Install Engine, or choose a Python in which video-to-pose is installed in the preferences.",
         "engine-missing",
     )
+
+
+def _check_fits(found: installed.Installed) -> None:
+    """That what is installed is for this Blender and for this version of the add-on.
+
+    Raises:
+        SetupError: it is not.
+    """
+    version, where = f"{sys.version_info[0]}.{sys.version_info[1]}", runtimes.this_platform()
+    if (found.python, found.platform) != (version, where):
+        raise SetupError(
+            f"The installed engine is for Python {found.python} on {found.platform}; this Blender has Python "
+            f"{version} on {where}.",
+            "Press Install Engine to make it anew.",
+            "engine-other",
+        )
+    asked = REQUIREMENTS.read_text("utf-8") if REQUIREMENTS.is_file() else ""
+    if lacking := set(runtimes.requirements(asked, found.runtime)) - set(found.requirements):
+        raise SetupError(
+            f"This version of Video to Pose needs more than the installed engine has: {_and(sorted(lacking))}.",
+            "Press Install Engine to make it anew.",
+            "engine-outdated",
+        )
+
+
+def models_folder(home: Path) -> Path:
+    """Where the engine installed in `home` keeps model files: beside it, so that they go with the extension."""
+    return home.parent / "models"
+
+
+def blender_python() -> Path:
+    """The Python program that Blender brings, or of the system that Blender uses."""
+    told = Path(sys.executable)
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    likely = [Path(sys.prefix) / "bin" / name for name in (version, "python.exe", "python3")]
+    return next((path for path in (told, *likely) if path.is_file()), told)
 
 
 def missing_packages(python: Path) -> list[str]:
@@ -84,17 +161,18 @@ def missing_packages(python: Path) -> list[str]:
             capture_output=True,
             text=True,
             timeout=60,
-            env=_environment(),
-            creationflags=_no_window(),
+            env=Engine(python).environment(),
+            creationflags=no_window(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _not_python(python) from error
+        raise not_python(python) from error
     if done.returncode != 0 or not done.stdout.startswith("missing:"):
-        raise _not_python(python)
+        raise not_python(python)
     return done.stdout.split()[1:]
 
 
-def _not_python(python: Path) -> SetupError:
+def not_python(python: Path) -> SetupError:
+    """That a program cannot be run as a Python."""
     return SetupError(
         f"{python} is not a Python that can be run.",
         "Choose the python program itself, such as bin/python or Scripts\\python.exe.",
@@ -108,35 +186,37 @@ def environment_python(environment: Path) -> Path:
 
 
 class Worker:
-    """A worker process at its job. `poll` never waits; `close` always ends it.
+    """A worker process at its job. Neither `poll` nor `cancel` ever waits; `close` always ends it.
 
     Args:
         python: interpreter with the engine's packages.
         job: what it is to do.
         online: whether it may fetch a model that is not there yet.
+        log: file to whose end it writes what it has to tell; None keeps only its last words.
 
     Raises:
         SetupError: it cannot be started.
     """
 
-    def __init__(self, python: Path, job: protocol.Job, online: bool = True) -> None:
-        self._job = job
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _finish)
+    def __init__(self, python: Engine | Path, job: protocol.Job, online: bool = True, log: Path | None = None) -> None:
+        started = python if isinstance(python, Engine) else Engine(python)
+        self._stderr = tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115 (closed in _over)
+        self._before = self._stderr.seek(0, os.SEEK_END)
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._cancel_at: float | None = None
         self.final: protocol.Final | None = None
         try:
             self._process = subprocess.Popen(
-                [python, "-m", "video_to_pose.worker"],
+                started.command("-m", "video_to_pose.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env=_environment() | ({} if online else {"VIDEO_TO_POSE_OFFLINE": "1"}),
-                creationflags=_no_window(),
+                env=started.environment() | ({} if online else {"VIDEO_TO_POSE_OFFLINE": "1"}),
+                creationflags=no_window(),
             )
         except OSError as error:
             self._stderr.close()
-            raise _not_python(python) from error
+            raise not_python(started.python) from error
         assert self._process.stdin is not None and self._process.stdout is not None  # they are pipes
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._reader = threading.Thread(target=self._read, name="video-to-pose", daemon=True)
@@ -148,23 +228,33 @@ class Worker:
         """Process id."""
         return self._process.pid
 
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended and nothing of it is left."""
+        return not self._reader.is_alive()
+
     def poll(self, wait_s: float = 0.0) -> list[protocol.Message]:
-        """Messages since the last call, waiting at most `wait_s` for the first; the last one ever is `final`."""
+        """Messages since the last call, waiting at most `wait_s` for the first; the last one ever is `final`.
+
+        A result is told as soon as it is there, while the process may still be tidying up; a cancelled one or a crash
+        when the process has gone.
+        """
         messages: list[protocol.Message] = []
-        if self.final is not None:
-            return messages
         with contextlib.suppress(queue.Empty):
-            line = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
+            line = self._queue.get(timeout=wait_s) if wait_s > 0 and self.final is None else self._queue.get_nowait()
             while self.final is None:
                 message = self._ended() if line is None else self._decoded(line)
                 messages.append(message)
                 if isinstance(message, protocol.Final):
-                    self._finish(message)
+                    self._over(message)
                     break
                 line = self._queue.get_nowait()
-        if self.final is None and self._cancel_at is not None and time.monotonic() > self._cancel_at + GRACE_S:
-            messages.append(protocol.Cancelled())
-            self._finish(protocol.Cancelled())
+        if self.final is None and self._cancel_at is not None:
+            late = time.monotonic() - self._cancel_at
+            if late > 2 * GRACE_S:
+                self._process.kill()
+            elif late > GRACE_S:
+                self._process.terminate()
         return messages
 
     @property
@@ -173,33 +263,25 @@ class Worker:
         return self._cancel_at is not None
 
     def cancel(self) -> None:
-        """Ask the worker to stop; `poll` brings `Cancelled`, at the latest after the grace period."""
+        """Ask the worker to stop; `poll` brings `Cancelled`, at the latest soon after the grace period."""
         if self._cancel_at is None and self.final is None:
             self._cancel_at = time.monotonic()
             self._send(protocol.CANCEL_LINE)
 
     def close(self) -> None:
-        """End the worker now, if it still runs, and remove what it left."""
+        """End the worker now, if it still runs, and wait until it has gone."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        _end(self._process, _HASTE_S)
+        self._reader.join(timeout=_HASTE_S)
         if self.final is None:
-            self._finish(protocol.Cancelled())
+            self._over(protocol.Cancelled())
 
-    def _finish(self, message: protocol.Final) -> None:
+    def _over(self, message: protocol.Final) -> None:
         self.final = message
         with contextlib.suppress(OSError):
             self._stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=GRACE_S if isinstance(message, protocol.Result | protocol.Failed) else 0.5)
-        _end(self._process)
-        self._reader.join(timeout=GRACE_S)
-        self._stdout.close()
         self._stderr.close()
-        if not isinstance(message, protocol.Result):
-            for path in (
-                self._job.take,
-                self._job.take.with_name(f"{self._job.take.stem}.partial{self._job.take.suffix}"),
-            ):
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
 
     def _send(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a worker that has ended says why on its way out
@@ -207,8 +289,14 @@ class Worker:
             self._stdin.flush()
 
     def _read(self) -> None:
-        for line in self._stdout:
-            self._queue.put(line)
+        """In a thread: hand on the lines, then see the process out, so that nobody else need wait for it."""
+        with self._stdout:
+            for line in self._stdout:
+                self._queue.put(line)
+        try:
+            self._process.wait(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
+            _end(self._process, GRACE_S)
         self._queue.put(None)
 
     def _decoded(self, line: bytes) -> protocol.Message:
@@ -226,8 +314,6 @@ class Worker:
         """What it means that the worker ended without its last message."""
         if self._cancel_at is not None:
             return protocol.Cancelled()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=GRACE_S)
         return protocol.Failed(
             f"The engine stopped unexpectedly (exit code {self._process.returncode}).",
             _MESSAGE_HINT,
@@ -237,11 +323,11 @@ class Worker:
 
     def _last_words(self) -> str:
         size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - 4000))
+        self._stderr.seek(max(self._before, size - 4000))
         return self._stderr.read().decode("utf-8", errors="replace")
 
 
-def run(python: Path, job: protocol.Job, report: Callable[[protocol.Message], None]) -> Path:
+def run(python: Engine | Path, job: protocol.Job, report: Callable[[protocol.Message], None]) -> Path:
     """Do a job and wait for its end; for background mode, where Blender has no timers.
 
     Args:
@@ -284,109 +370,26 @@ def taken(final: protocol.Final) -> Path:
     raise error
 
 
-class Installation:
-    """Making the engine's environment: a virtual environment and its packages, in processes of their own.
-
-    Args:
-        environment: folder to make; what is there is replaced.
-        requirements: file with one requirement a line.
-        python: interpreter to make it with; Blender's own.
-    """
-
-    def __init__(self, environment: Path, requirements: Path = REQUIREMENTS, python: Path | None = None) -> None:
-        self._environment = environment
-        pip: list[str | Path] = [
-            environment_python(environment),
-            "-m",
-            "pip",
-            "install",
-            "--no-input",
-            "--disable-pip-version-check",
-        ]
-        self._steps: list[tuple[str, Sequence[str | Path]]] = [
-            ("Making an environment", [python or Path(sys.executable), "-m", "venv", "--clear", environment]),
-            ("Installing packages", [*pip, "--progress-bar", "off", "--only-binary", ":all:", "-r", requirements]),
-        ]
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _over)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.error: SetupError | None = None
-        self.finished = False
-        self.label = self._steps[0][0]
-
-    def poll(self) -> bool:
-        """Start what is due. Returns whether it is over; `error` then says what went wrong, if anything did."""
-        if self.finished:
-            return True
-        if self._process is not None:
-            code = self._process.poll()
-            if code is None:
-                return False
-            if code != 0:
-                self._fail()
-                return True
-            self._steps.pop(0)
-        if not self._steps:
-            (self._environment / _READY).touch()
-            self._over()
-            return True
-        self.label, command = self._steps[0]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                creationflags=_no_window(),
-            )
-        except OSError:
-            self._fail()
-        return self.finished
-
-    def close(self) -> None:
-        """Stop, and remove the half-made environment."""
-        if not self.finished:
-            if self._process is not None:
-                _end(self._process)
-            self._over()
-            shutil.rmtree(self._environment, ignore_errors=True)
-
-    def _fail(self) -> None:
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - 4000))
-        self.error = SetupError(
-            f"{self.label} for the engine failed.",
-            "Check the internet connection and the free disk space, then try again; the details say more.",
-            "engine-install",
-        )
-        self.error.add_note(self._log.read().decode("utf-8", errors="replace"))
-        self._over()
-        shutil.rmtree(self._environment, ignore_errors=True)
-
-    def _over(self) -> None:
-        self.finished = True
-        self._log.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], grace_s: float = 2.0) -> None:
     """Terminate a process that still runs; kill it when that does not help."""
     if process.poll() is not None:
         return
     process.terminate()
     try:
-        process.wait(timeout=2.0)
+        process.wait(timeout=grace_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def _environment() -> dict[str, str]:
-    """Environment of the engine's processes: only our core on the path, and none of Blender's own Python settings."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")}
-    return {**kept, "PYTHONPATH": str(CORE), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+def clean_environment() -> dict[str, str]:
+    """This process's environment without the settings of its Python."""
+    dropped = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONUSERBASE", "__PYVENV_LAUNCHER__")
+    return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
-def _no_window() -> int:
+def no_window() -> int:
+    """What keeps Windows from showing a console for a process."""
     if sys.platform == "win32":
         return subprocess.CREATE_NO_WINDOW
     return 0

@@ -1,10 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The add-on's preferences: which Python runs the capture engine."""
+"""The add-on's preferences: which engine runs the captures, and what it runs on."""
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import EnumProperty, StringProperty
 
-from . import session
+from . import runtimes, setup_view
+
+_AUTOMATIC = "auto"
+
+
+def _runtime_items(_self: object, _context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+    return _ITEMS
+
+
+_FITTING, _WHY = runtimes.detect()
+_ITEMS = [
+    (_AUTOMATIC, f"Automatic: {runtimes.RUNTIMES[_FITTING].label}", f"Chosen because {_WHY}"),
+    *(
+        (
+            name,
+            runtimes.RUNTIMES[name].label,
+            f"{runtimes.RUNTIMES[name].about} ({runtimes.RUNTIMES[name].requirement})",
+        )
+        for name in runtimes.usable()
+    ),
+]
 
 
 class VideoToPosePreferences(bpy.types.AddonPreferences):
@@ -13,38 +33,37 @@ class VideoToPosePreferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
     engine_python: StringProperty(
-        name="Engine's Python",
+        name="Existing Python",
         description="A Python in which video-to-pose is installed. Empty: the engine installed here, or Blender's own "
         "Python when it has all that is needed",
         subtype="FILE_PATH",
     )
+    runtime: EnumProperty(
+        name="Device",
+        description="What networks run on, and so which package of ONNX Runtime is installed. The MediaPipe detector "
+        "always runs on the processor",
+        items=_runtime_items,
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        column = layout.column()
-        column.label(text="Capturing runs in a Python of its own, so that Blender stays quick and clean.")
-        if session.State.installation is not None:
-            row = column.row()
-            row.label(text=f"{session.State.installation.label}…", icon="SORTTIME")
-            row.operator("video_to_pose.cancel", icon="X")
-        else:
-            row = column.row()
-            row.operator("video_to_pose.install_engine", icon="IMPORT")
-            if not bpy.app.online_access:
-                column.label(text="To install it here, allow Online Access under System.", icon="INFO")
-        layout.prop(self, "engine_python")
-        outcome = session.State.outcome
-        if outcome is not None:
-            layout.label(text=outcome.message, icon="ERROR" if outcome.code else "CHECKMARK")
-            if outcome.hint:
-                layout.label(text=outcome.hint)
+        setup_view.draw(self.layout, context, self)
+
+
+def _own(context: bpy.types.Context) -> VideoToPosePreferences | None:
+    addon = context.preferences.addons.get(__package__)
+    return addon.preferences if addon is not None else None
 
 
 def engine_python(context: bpy.types.Context) -> str:
     """The path the user chose; empty when there is none."""
-    addon = context.preferences.addons.get(__package__)
-    path = addon.preferences.engine_python if addon is not None and addon.preferences is not None else ""
-    return bpy.path.abspath(path) if path else ""
+    own = _own(context)
+    return bpy.path.abspath(own.engine_python) if own is not None and own.engine_python else ""
+
+
+def runtime(context: bpy.types.Context) -> str:
+    """The name in `runtimes.RUNTIMES` to install: the chosen one, or what fits this machine."""
+    own = _own(context)
+    return _FITTING if own is None or own.runtime in ("", _AUTOMATIC) else own.runtime
 
 
 def register() -> None:

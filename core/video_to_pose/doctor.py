@@ -1,28 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What works here, what does not, and the exact mend."""
+"""What works here, what does not, and the exact mend.
+
+Only the standard library is needed to begin, so that it answers where packages are missing or do not load.
+"""
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import importlib.util
+import json
 import platform
 import re
 import shlex
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 
-from . import __version__, detect, lift, weights
+from . import __version__
 from .errors import VideoToPoseError
-from .onnx_session import PROVIDERS
 from .settings import DetectSettings, LiftSettings
 
 _NEEDED = ("numpy", "scipy", "av", "mediapipe", "onnxruntime", "PIL", "platformdirs", "tqdm")
+_LOADED = ("numpy", "scipy.optimize", "av", "onnxruntime", "PIL.Image")
 _OPTIONAL = {"torch": "training", "bpy": "files of Blender", "moderngl": "rendering"}
 _LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2"}
 """What MediaPipe links to on Linux, though it does not draw -> Debian's package of it."""
+
+
+_DEVICE_MENDS = {
+    "cuda": "Update the graphics card's driver (580 or newer for CUDA 13), or go on with the processor.",
+    "directml": "Update Windows and the graphics card's driver, or go on with the processor.",
+}
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,42 @@ class Check:
     mend: str = ""
 
 
-def examine() -> list[Check]:
-    """All checks, in the order a person would mend them."""
+def examine(in_blender: bool = False) -> list[Check]:
+    """All checks, in the order a person would mend them.
+
+    Args:
+        in_blender: asked by the Blender add-on: what concerns the shell alone is left out, and packages of its own
+            engine are mended by its button.
+    """
     checks = [_python(), *(_package(name) for name in _NEEDED), *_libraries()]
-    if all(check.ok for check in checks):
-        checks += [_runtimes(), _devices(), _detector_model(), _detector(), _lifters()]
-    checks += [_cache(), _blender()]
-    checks += [_package(name, purpose) for name, purpose in _OPTIONAL.items()]
-    return checks
+    if all(check.ok for check in checks) and (loads := _loads()).ok:
+        checks += [_runtimes(), *_devices(), _detector_model(), _detector(), _lifters()]
+    elif all(check.ok for check in checks):
+        checks.append(loads)
+    if importlib.util.find_spec("platformdirs"):
+        checks.append(_cache())
+    if in_blender:
+        return [_for_blender(check) for check in checks]
+    return [*checks, _blender(), *(_package(name, purpose) for name, purpose in _OPTIONAL.items())]
+
+
+def _for_blender(check: Check) -> Check:
+    """A check of the add-on's own engine (which runs without site-packages) with the mend that is a button there."""
+    by_shell = ("pip", "video-to-pose", "Python 3.11", "package")
+    if check.ok or not sys.flags.no_site or not any(word in check.mend for word in by_shell):
+        return check
+    return replace(check, mend="Press Install Engine: it is made anew.")
+
+
+def _loads() -> Check:
+    """Whether the packages can be loaded at all: a native library may be broken, or made for another processor."""
+    mend = f"Run: {_pip('install', '--force-reinstall', *map(_requirement, _NEEDED))}"
+    for name in _LOADED:
+        try:
+            importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            return Check("packages load", False, True, f"{name} does not: {error}", mend)
+    return Check("packages load", True, True, ", ".join(_LOADED))
 
 
 def can_convert(checks: list[Check]) -> bool:
@@ -116,16 +156,31 @@ def _runtimes() -> Check:
     return Check("one ONNX Runtime", len(installed) == 1, False, ", ".join(installed), mend)
 
 
-def _devices() -> Check:
-    import onnxruntime
+def _devices() -> list[Check]:
+    """Every device that this ONNX Runtime is made for, opened once with a small network."""
+    from . import lift
+    from .onnx_session import available_devices, open_session
 
-    available = onnxruntime.get_available_providers()
-    names = [name for name, provider in PROVIDERS.items() if provider in available]
     mend = f"Run: {_pip('install', '--force-reinstall', 'onnxruntime')}"
-    return Check("devices", "cpu" in names, True, ", ".join(names) or "none", mend)
+    names = available_devices()
+    if "cpu" not in names:
+        return [Check("devices", False, True, ", ".join(names) or "none", mend)]
+    works, checks = [], []
+    smallest = min((entry.path for entry in lift.LIFTERS.values()), key=lambda path: path.stat().st_size)
+    for name in names:
+        if name == "tensorrt":  # builds an engine for minutes
+            continue
+        try:
+            open_session(smallest, name)
+            works.append(name)
+        except VideoToPoseError as error:
+            checks.append(Check(f"device {name}", False, False, error.message, _DEVICE_MENDS.get(name, error.hint)))
+    return [Check("devices", "cpu" in works, True, ", ".join(works) or "none", mend), *checks]
 
 
 def _detector_model() -> Check:
+    from . import detect, weights
+
     name = detect.DETECTORS["mediapipe"].weights[DetectSettings.variant]
     path = weights.find(name)
     ok = path is None or weights.verify(name)
@@ -134,6 +189,8 @@ def _detector_model() -> Check:
 
 
 def _detector() -> Check:
+    from . import detect, weights
+
     name = detect.DETECTORS["mediapipe"].weights[DetectSettings.variant]
     if weights.find(name) is None or not weights.verify(name):
         return Check("detector", True, True, "not tried: its model is not here")
@@ -147,6 +204,8 @@ def _detector() -> Check:
 
 
 def _lifters() -> Check:
+    from . import lift, weights
+
     mend = "Install this package again from its folder: pip install --force-reinstall --no-deps ."
     damaged = [name for name in lift.LIFTERS if not weights.verify(name)]
     if damaged:
@@ -160,6 +219,8 @@ def _lifters() -> Check:
 
 
 def _cache() -> Check:
+    from . import weights
+
     folder = weights.folder()
     mend = f"Make room or give permission there, or set {weights.FOLDER_VARIABLE} to another folder."
     try:
@@ -179,3 +240,30 @@ def _blender() -> Check:
         found or "not found",
         "Put blender on PATH or pass --blender (only for .fbx, .blend, .glb).",
     )
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """``python -m video_to_pose.doctor``: as ``video-to-pose doctor``, and it starts where that does not."""
+    parser = argparse.ArgumentParser(prog="python -m video_to_pose.doctor", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one line for programs")
+    parser.add_argument("--in-blender", action="store_true", help="for the engine of the Blender add-on")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    checks = examine(options.in_blender)
+    if options.json:
+        print(json.dumps({"can_convert": can_convert(checks), "checks": [asdict(check) for check in checks]}))
+    else:
+        print(report(checks))
+    return 0 if can_convert(checks) else 2
+
+
+def report(checks: Iterable[Check]) -> str:
+    """The checks for people, one or two lines each."""
+    lines = []
+    for check in checks:
+        mark = "ok  " if check.ok else ("MEND" if check.needed else "-   ")
+        lines.append(f"{mark}  {check.name}: {check.found}" + ("" if check.ok else f"\n        {check.mend}"))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
