@@ -6,11 +6,15 @@ import bpy
 from . import (
     bone_maps,
     check_frames,
+    clip,
+    errands,
     job_list,
     nla_tracks,
     operators,
     overlay,
     panel,
+    people,
+    pictures,
     preferences,
     properties,
     result_panel,
@@ -22,6 +26,7 @@ from . import (
 
 _MODULES = (
     *(bone_maps, properties, session, preferences, setup, operators, job_list, panel),
+    *(pictures, errands, clip, people),
     *(check_frames, overlay, solve_operators, nla_tracks, result_panel),
 )
 

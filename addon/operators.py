@@ -7,7 +7,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from . import bone_maps, engine, exports, preferences, properties, results, rigs, session
+from . import bone_maps, engine, exports, people, preferences, properties, results, rigs, session
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 from .core.video_to_pose.formats import bvh
 from .core.video_to_pose.formats import take as take_file
@@ -65,8 +65,9 @@ class CaptureOperator(bpy.types.Operator):
         try:
             armature = _target(fields)
             python = engine.find_python(preferences.engine_python(context), session.engine_environment())
-            apply = _apply_settings(fields, rigs.clip_name(video))
-            session.enqueue(context, python, video, properties.capture_settings(fields), armature, apply)
+            for number, (name, settings) in enumerate(people.orders(context.scene, video)):
+                target = armature if number == 0 else None
+                session.enqueue(context, python, video, settings, target, _apply_settings(fields, name))
         except VideoToPoseError as error:
             return _failed(self, error)
         return {"FINISHED"}

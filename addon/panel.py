@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import bpy
 
-from . import bone_maps, job_list, session, setup_view
+from . import bone_maps, clip, job_list, people, session, setup_view
 
 
 class _InTab:
@@ -25,18 +25,21 @@ class CapturePanel(_InTab, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         fields = context.scene.video_to_pose
+        characters = _characters(context)
+        clip.draw(layout.column(), context.scene, characters)
+        people.draw(layout.column(), context.scene, characters)
+        layout.row(align=True).prop(fields, "quality", expand=True)
         column = layout.column()
-        column.prop(fields, "video", text="")
         row = column.row(align=True)
         row.prop(fields, "target", expand=True)
         if fields.target == "EXISTING":
             column.prop(fields, "armature", text="", icon="ARMATURE_DATA")
+            people.draw_targets(column, context.scene, characters)
         if not setup_view.draw_first_steps(layout, context):
             row = layout.row()
             row.scale_y = 1.5
             text = "Capture, After the Others" if session.active() else "Capture"
             row.operator("video_to_pose.capture", text=text, icon="REC")
-        characters = _characters(context)
         if session.State.outcome is not None:
             job_list.draw_outcome(layout.box().column(align=True), session.State.outcome, characters)
         job_list.draw(layout, characters)
@@ -60,11 +63,10 @@ class OptionsPanel(_InTab, bpy.types.Panel):
         column.prop(fields, "max_people")
         column.prop(fields, "height_m")
         column.prop(fields, "field_of_view")
+        column = layout.column(heading="Quality")
+        for name in ("variant", "lifter", "flip", "device"):
+            column.prop(fields, name)
         column = layout.column(heading="Video")
-        row = column.column(align=True)
-        row.prop(fields, "start_s")
-        row.prop(fields, "end_s")
-        column.prop(fields, "variant")
         column.prop(fields, "smoothing_cutoff_hz")
         column.prop(fields, "root_depth_cutoff_hz")
         column.prop(fields, "flat_floor")

@@ -245,9 +245,7 @@ def _doctor(options: Options) -> None:
     if options.json:
         _say_json({"can_convert": doctor.can_convert(checks), "checks": [asdict(check) for check in checks]})
     else:
-        for check in checks:
-            mark = "ok  " if check.ok else ("MEND" if check.needed else "-   ")
-            print(f"{mark}  {check.name}: {check.found}" + ("" if check.ok else f"\n        {check.mend}"))
+        print(doctor.report(checks))
     if not doctor.can_convert(checks):
         raise SetupError("Converting a video does not work here yet.", "Mend what is marked MEND above.", "doctor")
 
