@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def solved(
         settings = stored_settings(stored)[0]
     if solving is None:
         solving = stored_settings(stored)[1]
-    take, notes = take_file.load(stored["take"]), ()
+    take, notes = _take_at(stored["take"]), ()
     if solving is not None and solving != resolve.solved_with(take):
         if take.lifted is not None:
             take = resolve.solve_again(take, *solving)
@@ -271,6 +272,17 @@ def solved(
     video = Path(stored["video"]) if stored.get("video") else None
     laid = Laid(take, motion, bone_map, animation, frames)
     return Solved(action, Path(stored["take"]), video, laid, said, notes)
+
+
+def _take_at(path: str) -> Take:
+    """The Take of a file; the last one stays in memory, because it is often solved several times in a row."""
+    place = Path(path)
+    return _loaded(path, place.stat().st_mtime_ns if place.is_file() else 0)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: str, _changed: int) -> Take:
+    return take_file.load(path)
 
 
 def stored_settings(

@@ -40,13 +40,13 @@ def quat_conjugate(q: ArrayLike) -> Array:
 
 def quat_to_matrix(q: ArrayLike) -> Array:
     """(..., 4) unit quaternions to (..., 3, 3) matrices."""
-    w, x, y, z = np.moveaxis(np.asarray(q), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    q = np.asarray(q)
+    w, x, y, z = (q[..., n] for n in range(4))
+    out = np.empty((*q.shape[:-1], 3, 3), dtype=np.result_type(q, np.float32))
+    out[..., 0, 0], out[..., 0, 1], out[..., 0, 2] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
+    out[..., 1, 0], out[..., 1, 1], out[..., 1, 2] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
+    out[..., 2, 0], out[..., 2, 1], out[..., 2, 2] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
+    return out
 
 
 def matrix_to_quat(m: ArrayLike) -> Array:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -57,9 +59,7 @@ def solve(
     rate = float((track.frame_count - 1) / np.ptp(track.timestamps)) if track.frame_count > 1 else 30.0
 
     seen = np.any(pose.confidence > 0, axis=1, keepdims=True)
-    directions = _bridged(pose)
-    if settings.mend_glitches:
-        directions = retarget.repair(_rough(pose, directions))[0].directions.astype(np.float64)
+    directions = _mended(pose)[0] if settings.mend_glitches else _bridged(pose)
     directions = smooth_directions(directions, rate, settings.smoothing_cutoff_hz, pose.confidence[:, 1:])
     directions = rigid_parts(skeleton, directions)
     root_camera = root_path(
@@ -105,7 +105,14 @@ def solve(
 
 def repairs(pose: LiftedPose) -> tuple[Repair, ...]:
     """What `solve` mends of a pose when it is asked to mend glitches, in order of time."""
-    return retarget.repair(_rough(pose, _bridged(pose)))[1]
+    return _mended(pose)[1]
+
+
+@lru_cache(maxsize=1)  # of one and the same pose, however often it is solved and asked after
+def _mended(pose: LiftedPose) -> tuple[NDArray[np.floating], tuple[Repair, ...]]:
+    """`_bridged` with leaps and exchanged sides mended while they are still sharp, and what was mended."""
+    mended, repairs = retarget.repair(_rough(pose, _bridged(pose)))
+    return mended.directions.astype(np.float64), repairs
 
 
 def _bridged(pose: LiftedPose) -> NDArray[np.floating]:

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import bones
-from ..kinematics import pose_matrices
 from ..settings import RetargetSettings
 from ..types import Motion
-from .rig import BONE_JOINTS, BONE_MAP, rig_from_motion
-from .solve import joint_places, solve
+from .rig import BONE_MAP, rig_from_motion
+from .solve import plant_feet, solve_body
 
-_FRAMES = 4096  # at once: all bones' matrices take far more memory than the motion, and clips may last an hour
+_TURNED_BY = {"hip": "upper_leg", "knee": "lower_leg", "ankle": "foot"}
+"""Joint -> the part of the rig that turns what hangs on it; holding feet turns nothing else."""
 
 
 def planted(motion: Motion) -> Motion:
@@ -22,20 +21,14 @@ def planted(motion: Motion) -> Motion:
 
     Hips and legs move for it, all above the hips goes along. A clip without contacts is only lifted out of the floor.
     """
-    rig = rig_from_motion(motion)
-    before, after = (
-        solve(motion, rig, BONE_MAP, RetargetSettings(feet=feet, start="world", repair=False), contacts="found")
-        for feet in ("never", "auto")
-    )
-    skeleton, places = motion.skeleton, joint_places(motion)
-    carrier = {joint: rig.names.index(bone) for bone, (joint, _) in BONE_JOINTS.items()}
-    stacked = np.empty((motion.frame_count, len(skeleton.joints), 3))
-    for first in range(0, motion.frame_count, _FRAMES):
-        part = slice(first, first + _FRAMES)
-        moved = pose_matrices(after, part) @ np.linalg.inv(pose_matrices(before, part))
-        for j, (joint, parent) in enumerate(zip(skeleton.joints, skeleton.parents, strict=True)):
-            bone = carrier.get(joint, carrier[skeleton.joints[max(parent, 0)]])
-            turned = np.einsum("fij,fj->fi", moved[:, bone, :3, :3], places[joint][part])
-            stacked[part, j] = turned + moved[:, bone, :3, 3]
-    directions, _ = bones.decompose(skeleton, stacked)
-    return replace(motion, directions=directions, root=stacked[:, 0])
+    loose = RetargetSettings(feet="never", start="world", repair=False)
+    body = solve_body(motion, rig_from_motion(motion), BONE_MAP, loose, contacts="found")
+    turns, pelvis = plant_feet(body, replace(loose, feet="auto"))
+    skeleton, directions = motion.skeleton, motion.directions.astype(np.float64)
+    for bone, parent in enumerate(skeleton.bone_parents):
+        side, _, joint = skeleton.joints[parent].partition("_")
+        if joint in _TURNED_BY:
+            part = f"{side}_{_TURNED_BY[joint]}"
+            turn = turns[part] @ np.swapaxes(body.turns[part], -1, -2)
+            directions[:, bone] = (turn @ directions[:, bone, :, None])[..., 0]
+    return replace(motion, directions=directions, root=motion.root + (pelvis - body.pelvis))

@@ -240,6 +240,14 @@ def _pelvis_path(places: Places, target: Target, ease: Places, settings: Retarge
     return pelvis
 
 
+def plant_feet(body: Body, settings: RetargetSettings) -> tuple[Turns, Array]:
+    """Turns and pelvis of a body whose feet were left alone, with the feet held where contacts were found.
+
+    Only for rigs without twist bones in their legs; others are planted while they are solved (`solve_body`).
+    """
+    return _planted(body.turns, body.pelvis, body.target, body.motion, settings, sure=False)
+
+
 def _planted(
     turns: Turns, pelvis: Array, target: Target, motion: Motion, settings: RetargetSettings, sure: bool
 ) -> tuple[Turns, Array]:
