@@ -10,7 +10,7 @@ import pytest
 
 LAYOUT = """
 from types import SimpleNamespace
-from video_to_pose_extension import panel
+from video_to_pose_extension import jobs, logs, panel
 
 class Layout:
     known = bpy.types.UILayout.bl_rna
@@ -47,8 +47,12 @@ def draw(kind):
     kind.draw(SimpleNamespace(layout=layout, engine_python="", bl_rna=getattr(kind, "bl_rna", None)), bpy.context)
     return layout.told
 
-def running(**state):
-    return session.Capture(None, Path("t.npz"), None, "Scene", rigs.ApplySettings(), **state)
+def job(status="RUNNING", outcome=None, **state):
+    order = jobs.Order(Path("python"), Path("t.mp4"), settings.CaptureSettings(), rigs.ApplySettings(), 0, "Scene")
+    one = jobs.Job("t", order, logs.Log(Path("t.txt")), status=jobs.Status[status], **state)
+    one.outcome = outcome
+    State.jobs.append(one)
+    return one
 
 addon.register()
 fields = bpy.context.scene.video_to_pose
@@ -59,21 +63,43 @@ STATES = {
     "at first": ("", ["field video", "field target", "button Capture"], ["field armature", "button Cancel"]),
     "for my armature": ("fields.target = 'EXISTING'", ["field armature", "button Capture"], []),
     "while it runs": (
-        "State.capture = running(stage='Looking for the person, frame 3 of 9', done=0.33)",
-        ["progress Looking for the person, frame 3 of 9", "button Cancel"],
-        ["button Capture"],
+        "job(stage='Looking for the person, frame 3 of 9', done=0.33)",
+        [
+            "label t",
+            "progress Looking for the person, frame 3 of 9",
+            "button Cancel",
+            "button Capture, After the Others",
+        ],
+        [],
     ),
-    "while it starts": ("State.capture = running()", ["progress Starting the engine", "button Cancel"], []),
+    "while it starts": ("job(stage='Starting the engine')", ["progress Starting the engine", "button Cancel"], []),
+    "while others wait": (
+        "job(); job('WAITING')",
+        ["button Cancel", "button Cancel All", "button Capture, After the Others"],
+        ["button Clear Finished"],
+    ),
     "after success": (
-        "State.outcome = session.Outcome('150 frames on Hero.', warnings=['Check 1 s.'], take=Path('t.npz'))",
+        "job('DONE', session.Outcome('150 frames on Hero.', warnings=['Check 1 s.']), takes=[Path('t.npz')])",
         ["label 150 frames on Hero.", "label Check 1 s.", "button Put on the Chosen Armature", "button Capture"],
-        ["button Copy Details", "button Install Engine"],
+        ["button Copy Details", "button Install Engine", "button Try Again"],
     ),
     "after a mistake": (
-        "State.outcome = session.Outcome('Nobody is there.', 'Film the whole body.', 'no-person')",
-        ["label Nobody is there.", "label Film the whole body.", "button Capture"],
+        "job('FAILED', session.Outcome('Nobody is there.', 'Film the whole body.', 'no-person'))",
+        [
+            "label Nobody is there.",
+            "label Film the whole body.",
+            "button Capture",
+            "button Try Again",
+            "button Show Log",
+        ],
         ["button Copy Details", "button Install Engine"],
     ),
+    "after several": (
+        "job('DONE', session.Outcome('Fine.')); job('CANCELLED', session.Outcome('Cancelled.', '', 'cancelled'))",
+        ["label Fine.", "button Try Again", "button Clear Finished", "button Remove from List"],
+        ["button Cancel All"],
+    ),
+    "folded up": ("job('DONE', session.Outcome('Fine.'), unfolded=False)", ["label t"], ["label Fine."]),
     "after a fault": (
         "State.outcome = session.Outcome('It broke.', 'Report it.', 'fault', 'Traceback')",
         ["label It broke.", "button Copy Details"],

@@ -6,8 +6,11 @@ Worker process and pipes are real; the pipeline inside the worker is one made fo
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -50,36 +53,42 @@ BODIES = {
 
 START = """
 import os, time
-session.user_folder = lambda name: Path(sys.argv[2]).joinpath("user", name)
-session.user_folder("takes").mkdir(parents=True)
+from video_to_pose_extension import jobs
+Status, State = jobs.Status, session.State
+session.user_folder = lambda name: folder(Path(sys.argv[2]).joinpath("user", name))
+def folder(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 video = Path(sys.argv[2]) / "my clip.mp4"
 video.touch()
 python = Path(sys.argv[1])
 
-def start(armature=None, apply=rigs.ApplySettings(name="my clip")):
-    session.start(bpy.context, python, video, settings.CaptureSettings(), armature, apply)
+def start(armature=None, apply=rigs.ApplySettings(name="my clip"), **options):
+    return session.enqueue(bpy.context, options.get("python", python), video, settings.CaptureSettings(), armature, apply)
 
-def start_with_window(**options):
-    '''As with a window: `start` returns at once and a timer calls `advance`.'''
-    class Windowed:
-        online_access = True
-        background = False
-        timers = bpy.app.timers
+class Windowed:
+    '''As with a window: nothing waits, and a timer calls `advance`.'''
+    background = False
+    def __getattr__(self, name):
+        return getattr(bpy.app, name)
     class Bpy:
-        app = Windowed
         def __getattr__(self, name):
-            return getattr(bpy, name)
-    session.bpy, real = Bpy(), session.bpy
-    try:
-        start(**options)
-    finally:
-        session.bpy = real
+            return Windowed() if name == "app" else getattr(bpy, name)
+
+def with_window():
+    session.bpy = Windowed.Bpy()
 
 def until(condition, seconds=20):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "too late"
         session.advance(wait_s=0.05)
+
+def looking(job):
+    return lambda: job.stage.startswith("Looking")
+
+def over(*jobs):
+    return lambda: all(job.status.is_over for job in jobs)
 
 def gone(pid):
     try:
@@ -89,12 +98,14 @@ def gone(pid):
     return False
 
 def left():
-    return sorted(str(p.relative_to(sys.argv[2])) for p in Path(sys.argv[2]).joinpath("user").rglob("*") if p.is_file())
+    '''What is kept and what was forgotten; logs are kept by intent.'''
+    user = Path(sys.argv[2]) / "user"
+    return sorted(str(p.relative_to(user)) for p in user.rglob("*") if user / "logs" not in (p, *p.parents) and p != user / "takes")
 
-def outcome():
-    o = session.State.outcome
+def told(job):
+    o = job.outcome
     told = o and {name: getattr(o, name) for name in ("message", "hint", "code", "details")}
-    return told and {**told, "take": o.take and o.take.name}
+    return told and {**told, "take": o.take and o.take.name, "status": job.status.value}
 """
 
 
@@ -115,14 +126,14 @@ def stand_in(tmp_path, staged, save_take):
     return make
 
 
-def test_in_background_mode_a_capture_is_done_when_start_returns(blender, stand_in, tmp_path):
+def test_in_background_mode_a_capture_is_done_when_enqueue_returns(blender, stand_in, tmp_path):
     got = blender.run(
-        START + "start()\nanswer({'outcome': outcome(), 'left': left(), 'actions': bpy.data.actions.keys()})",
+        START + "job = start()\nanswer({'told': told(job), 'left': left(), 'actions': bpy.data.actions.keys()})",
         stand_in("good"),
         tmp_path,
     )
-    assert got["outcome"]["code"] == "" and "6 frames on a new armature" in got["outcome"]["message"]
-    assert got["left"] == ["user/takes/my clip.npz"] and got["outcome"]["take"] == "my clip.npz"
+    assert got["told"]["code"] == "" and "frames on a new armature" in got["told"]["message"]
+    assert got["left"] == ["takes/my clip.npz"] and got["told"]["take"] == "my clip.npz"
     assert got["actions"] == ["my clip"]
 
 
@@ -130,75 +141,79 @@ def test_with_a_window_a_timer_brings_the_take_in_and_blender_never_waits(blende
     got = blender.run(
         START
         + """
-began = time.monotonic()
-start_with_window()
-waited = time.monotonic() - began
-running = session.State.capture is not None
+with_window()
+job = start()
+running = job.status is Status.WAITING
 timer = bpy.app.timers.is_registered(session._tick)
-until(lambda: session.State.capture is None)
-answer({"waited": waited, "running": running, "timer": timer, "outcome": outcome()})
+until(over(job))
+until(lambda: not State.leaving)
+answer({"running": running, "timer": timer, "told": told(job), "goes on": session._tick()})
 """,
         stand_in("good"),
         tmp_path,
     )
-    assert got["running"] and got["timer"] and got["waited"] < 0.5
-    assert got["outcome"]["code"] == ""
+    assert got["running"] and got["timer"] and got["told"]["code"] == ""
+    assert got["goes on"] is None  # the timer ends with the work
 
 
-def test_progress_is_told_in_words_and_as_a_share(blender, stand_in, tmp_path):
+def test_progress_is_told_in_words_as_a_share_and_as_time_left(blender, stand_in, tmp_path):
     got = blender.run(
         START
         + """
-start_with_window()
-until(lambda: (session.State.capture.done or 0) > 0)
-capture = session.State.capture
-answer([capture.stage, 0 < capture.done < 1])
+with_window()
+job = start()
+until(lambda: job.tell_pace())
+answer([job.stage, 0 < job.done < 1, job.tell_pace()])
 session.stop()
 """,
         stand_in("slow"),
         tmp_path,
     )
     assert got[0].startswith("Looking for the person, frame ") and got[0].endswith(" of 2000") and got[1]
+    assert "frames/s, " in got[2] and got[2].endswith(" left")
 
 
-@pytest.mark.parametrize("way", ["cancel", "stop", "load a file", "unregister"])
+@pytest.mark.parametrize("way", ["cancel", "remove", "stop", "load a file", "unregister"])
 @pytest.mark.parametrize("body", ["slow", "deaf"])
 def test_stopping_leaves_no_process_and_no_files(blender, stand_in, tmp_path, way, body):
     got = blender.run(
         START
         + """
-engine.GRACE_S = 0.5
 way = sys.argv[3]
 addon.register()
 before = snapshot()
-start_with_window()
-until(lambda: session.State.capture.stage.startswith("Looking"))
-pid = session.State.capture.worker.pid
-began = time.monotonic()
+with_window()
+job, waiting = start(), start()
+until(looking(job))
+worker = State.running.worker
 if way == "cancel":
-    bpy.ops.video_to_pose.cancel()
-    until(lambda: session.State.capture is None)
+    bpy.ops.video_to_pose.cancel_all()
+    until(over(job, waiting))
+elif way == "remove":
+    bpy.ops.video_to_pose.remove_job(number=waiting.number)
+    bpy.ops.video_to_pose.remove_job(number=job.number)
 elif way == "stop":
     session.stop()
 elif way == "load a file":
     bpy.ops.wm.read_homefile(use_empty=True)
 else:
     addon.unregister()
-seconds = time.monotonic() - began
+until(lambda: not State.leaving)
 same = way == "load a file" or snapshot() == before
-answer({"gone": gone(pid), "left": left(), "same": same, "seconds": seconds, "outcome": outcome(),
-        "timer": bpy.app.timers.is_registered(session._tick) and way != "cancel",
-        "running": session.State.capture is not None,
-        "threads": [t.name for t in __import__("threading").enumerate() if t.name == "video-to-pose"]})
+answer({"gone": gone(worker.pid), "left": left(), "same": same, "listed": len(State.jobs),
+        "status": [job.status.value, waiting.status.value], "messages": [job.outcome.message, waiting.outcome.message],
+        "timer": bpy.app.timers.is_registered(session._tick) and session._tick() is not None,
+        "threads": [t.name for t in __import__("threading").enumerate() if t.name.startswith("video-to-pose")]})
 """,
         stand_in(body),
         tmp_path,
         way,
     )
-    assert got["gone"] and got["left"] == [] and got["same"] and not got["running"] and not got["timer"]
-    assert got["threads"] == []
-    assert got["seconds"] < 5
-    assert (got["outcome"] or {"code": "cancelled"})["code"] == "cancelled"
+    assert got["gone"] and got["left"] == [] and got["same"] and not got["timer"] and got["threads"] == []
+    assert got["status"] == ["cancelled", "cancelled"]
+    assert got["listed"] == (0 if way in ("remove", "unregister") else 2)
+    if way == "load a file":
+        assert "another file was opened" in got["messages"][0]
 
 
 @pytest.mark.parametrize(
@@ -207,10 +222,10 @@ answer({"gone": gone(pid), "left": left(), "same": same, "seconds": seconds, "ou
         ("nobody", "no-person", "There is nobody in clip.mp4."),
         ("fault", "fault", "a bug"),
         ("crash", "engine-crashed", "exit code 7"),
-        ("chatter", "", "6 frames"),
+        ("chatter", "", "frames on"),
     ],
 )
-def test_what_the_worker_says_reaches_the_panel(blender, stand_in, tmp_path, body, code, words):
+def test_what_the_worker_says_reaches_the_panel_and_the_log(blender, stand_in, tmp_path, body, code, words):
     got = blender.run(
         START
         + """
@@ -219,37 +234,151 @@ try:
     start()
 except errors.VideoToPoseError as error:
     assert snapshot() == before
-answer({"outcome": outcome(), "left": left()})
+job = State.jobs[0]
+answer({"told": told(job), "left": left(), "log": job.log.read()})
 """,
         stand_in(body),
         tmp_path,
     )
-    assert got["outcome"]["code"] == code and words in got["outcome"]["message"]
+    told, log = got["told"], got["log"]
+    assert told["code"] == code and words in told["message"]
+    assert told["message"] in log and "Blender " in log and '"variant"' in log and "my clip.mp4" in log
+    assert "video-to-pose" in log and "Python" in log  # the worker writes into it too
     if code:
-        assert got["outcome"]["hint"] and got["left"] == []
+        assert told["hint"] and got["left"] == []
     if code == "engine-crashed":
-        assert "last words" in got["outcome"]["details"]
+        assert "last words" in told["details"] and "last words" in log
     if code == "fault":
-        assert "Traceback" in got["outcome"]["details"]
+        assert "Traceback" in told["details"] and "Traceback" in log
 
 
-def test_an_armature_deleted_meanwhile_is_told_and_the_take_is_kept(blender, stand_in, tmp_path, save_take):
+def test_captures_queue_and_each_keeps_what_it_was_asked_with(blender, stand_in, tmp_path, save_take):
     got = blender.run(
         START
         + """
-made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings())
-armature = bpy.data.objects[made.armature]
-start_with_window(armature=armature)
-bpy.data.objects.remove(armature)
-until(lambda: session.State.capture is None)
-answer({"outcome": outcome(), "left": left()})
+addon.register()
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="mine"))
+mine = bpy.data.objects[made.armature]
+with_window()
+jobs = [start(mine, rigs.ApplySettings(name="one")), start(None, rigs.ApplySettings(name="two")), start(mine, rigs.ApplySettings(name="three"))]
+session.advance()
+first = [job.status.value for job in jobs]
+mine.name = "renamed"
+bpy.context.scene.video_to_pose.target = "NEW"
+until(over(*jobs))
+answer({"first": first, "then": [job.status.value for job in jobs], "left": left(),
+        "messages": [job.outcome.message for job in jobs], "now": mine.animation_data.action.name,
+        "armatures": sorted(ob.name for ob in bpy.data.objects if ob.type == "ARMATURE")})
 """,
         stand_in("good"),
         tmp_path,
         save_take(frames=6),
     )
-    assert got["outcome"]["code"] == "rig-gone" and got["outcome"]["hint"]
-    assert got["outcome"]["take"] == "my clip.npz" and got["left"] == ["user/takes/my clip.npz"]
+    assert got["first"] == ["running", "waiting", "waiting"] and got["then"] == ["done"] * 3
+    assert "frames on renamed" in got["messages"][0] and "a new armature" in got["messages"][1]
+    assert got["now"] == "three" and got["armatures"] == ["renamed", "two"]
+    assert got["left"] == ["takes/one.npz", "takes/three.npz", "takes/two.npz"]
+
+
+def test_a_take_is_written_over_no_other(blender, stand_in, tmp_path):
+    got = blender.run(
+        START + "first, second = start(), start()\nanswer([left(), told(first)['take'], told(second)['take']])",
+        stand_in("good"),
+        tmp_path,
+    )
+    assert got == [["takes/my clip 2.npz", "takes/my clip.npz"], "my clip.npz", "my clip 2.npz"]
+
+
+def test_one_that_fails_does_not_stop_the_others(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+with_window()
+jobs = [start(python=Path("/no/such/python")), start()]
+until(over(*jobs))
+answer([[job.status.value, job.outcome.code] for job in jobs])
+""",
+        stand_in("good"),
+        tmp_path,
+    )
+    assert got == [["failed", "engine-python"], ["done", ""]]
+
+
+def test_a_cancelled_capture_can_be_tried_again(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+addon.register()
+with_window()
+job = start()
+bpy.ops.video_to_pose.cancel_job(number=job.number)
+was = job.status.value
+bpy.ops.video_to_pose.retry_job(number=job.number)
+until(over(job))
+answer([was, told(job)["status"], len(State.jobs), left()])
+""",
+        stand_in("good"),
+        tmp_path,
+    )
+    assert got == ["cancelled", "done", 1, ["takes/my clip.npz"]]
+
+
+def test_an_armature_deleted_meanwhile_is_told_and_the_take_is_kept_to_be_applied(
+    blender, stand_in, tmp_path, save_take
+):
+    got = blender.run(
+        START
+        + """
+addon.register()
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="Hero"))
+armature = bpy.data.objects[made.armature]
+with_window()
+job = start(armature=armature)
+bpy.data.objects.remove(armature)
+until(over(job))
+failed = told(job)
+try:
+    bpy.ops.video_to_pose.retry_job(number=job.number)
+except RuntimeError as error:
+    refused = str(error)
+bpy.ops.video_to_pose.apply_take(filepath=str(job.takes[0]))
+answer({"told": failed, "refused": refused, "left": left(), "here": bpy.data.actions.keys()})
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+    )
+    told = got["told"]
+    assert told["code"] == "rig-gone" and "Hero" in told["message"] and "kept" in told["hint"]
+    assert told["take"] == "my clip.npz" and got["left"] == ["takes/my clip.npz"]
+    assert "Hero is not in this scene" in got["refused"] and "wave" in got["here"]
+
+
+def test_a_target_that_comes_back_by_undo_takes_the_kept_take_without_a_new_capture(
+    blender, stand_in, tmp_path, save_take
+):
+    got = blender.run(
+        START
+        + """
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="Hero"))
+bpy.ops.ed.undo_push(message="Hero")
+with_window()
+job = start(armature=bpy.data.objects["Hero"])
+bpy.ops.object.delete()
+bpy.ops.ed.undo_push(message="deleted")
+until(over(job))
+was = told(job)["code"]
+bpy.ops.ed.undo()
+session.retry(job)
+starts = job.status.value
+until(over(job))
+answer([was, starts, told(job)["message"], left()])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+    )
+    assert got[:2] == ["rig-gone", "captured"] and "frames on Hero" in got[2] and got[3] == ["takes/my clip.npz"]
 
 
 @pytest.mark.parametrize("target", ["new", "mine"])
@@ -264,11 +393,13 @@ armature = None
 if sys.argv[4] == "mine":
     made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="mine"))
     armature = bpy.data.objects[made.armature]
-start_with_window(armature=armature)
+with_window()
+job = start(armature=armature)
 other = bpy.data.scenes.new("Other")
 bpy.context.window.scene = other
-until(lambda: session.State.capture is None)
-answer({"code": outcome()["code"], "there": sum(ob.type == "ARMATURE" for ob in asked.objects),
+asked.name = "renamed"
+until(over(job))
+answer({"code": told(job)["code"], "there": sum(ob.type == "ARMATURE" for ob in asked.objects),
         "here": len(other.objects), "shown": bpy.context.scene.name, "action": "my clip" in bpy.data.actions})
 """,
         stand_in("good"),
@@ -277,6 +408,26 @@ answer({"code": outcome()["code"], "there": sum(ob.type == "ARMATURE" for ob in 
         target,
     )
     assert got == {"code": "", "there": 1, "here": 0, "shown": "Other", "action": True}
+
+
+def test_a_scene_that_is_gone_is_told(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+asked = bpy.context.scene
+asked.name = "Shot 7"
+with_window()
+job = start()
+bpy.context.window.scene = bpy.data.scenes.new("Other")
+bpy.data.scenes.remove(asked)
+until(over(job))
+answer([told(job), left(), bpy.data.actions.keys()])
+""",
+        stand_in("good"),
+        tmp_path,
+    )
+    assert got[0]["code"] == "scene-gone" and "Shot 7" in got[0]["message"]
+    assert got[1] == ["takes/my clip.npz"] and got[2] == []
 
 
 def test_a_rig_that_cannot_be_mapped_is_told_before_the_work_begins(blender, stand_in, tmp_path):
@@ -289,12 +440,183 @@ try:
     start(armature=crane)
     answer("no error")
 except errors.InputError as error:
-    answer([error.code, session.State.capture is None, left()])
+    answer([error.code, State.jobs == [], left()])
 """,
         stand_in("slow"),
         tmp_path,
     )
     assert got == ["rig-unmapped", True, []]
+
+
+@pytest.mark.parametrize("body", ["slow", "deaf"])
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_blender_that_is_killed_leaves_no_engine_and_no_files(blender, stand_in, tmp_path, body):
+    code = f"STAGED = {str(blender.staged)!r}\n" + blender.prelude + START + KILLED
+    done = blender.python("-c", code, stand_in(body), tmp_path)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pid = int(done.stdout.split("WORKER ")[1].split()[0])
+    for _ in range(200):
+        if not is_running(pid):
+            break
+        time.sleep(0.1)
+    assert not is_running(pid)
+    assert list((tmp_path / "user" / "takes").iterdir()) == []
+
+
+KILLED = """
+import signal
+with_window()
+job = start()
+until(looking(job))
+print("WORKER", State.running.worker.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked after yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_a_killed_blender_left_long_ago_is_swept_and_what_is_fresh_is_not(blender, stand_in, tmp_path):
+    takes = tmp_path / "user" / "takes"
+    old, fresh = takes / ".unfinished old", takes / ".unfinished fresh"
+    for folder in (old, fresh):
+        folder.mkdir(parents=True)
+    (old / "take.npz").touch()
+    os.utime(old, (0, 0))
+    got = blender.run(START + "start()\nanswer(left())", stand_in("good"), tmp_path)
+    assert got == ["takes/.unfinished fresh", "takes/my clip.npz"]
+
+
+def test_saving_meanwhile_writes_nothing_of_ours(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+clear()
+with_window()
+job = start()
+until(looking(job))
+path = str(Path(sys.argv[2]) / "shot é.blend")
+bpy.ops.wm.save_as_mainfile(filepath=path)
+running = job.status.value
+session.stop()
+bpy.ops.wm.open_mainfile(filepath=path)
+answer([running, snapshot()["objects"], snapshot()["actions"], bpy.data.texts.keys()])
+""",
+        stand_in("slow"),
+        tmp_path,
+    )
+    assert got == ["running", [], [], []]
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_undo_meanwhile_does_no_harm(blender, stand_in, tmp_path, save_take, past):
+    got = blender.run(
+        START
+        + """
+bpy.ops.ed.undo_push(message="before")
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="Hero"))
+bpy.ops.ed.undo_push(message="Hero")
+bpy.context.scene.frame_end = 77
+bpy.ops.ed.undo_push(message="something")
+with_window()
+job = start(armature=bpy.data.objects["Hero"])
+session.advance(0.05)
+bpy.ops.ed.undo()
+if sys.argv[4] == "True":
+    bpy.ops.ed.undo()
+until(over(job))
+answer([told(job)["code"], sorted(bpy.data.actions.keys()), left()])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        past,
+    )
+    assert got == (
+        ["rig-gone", [], ["takes/my clip.npz"]] if past else ["", ["Hero", "my clip"], ["takes/my clip.npz"]]
+    )
+
+
+def test_reverting_the_file_stops_the_capture_and_it_can_be_tried_again_there(blender, stand_in, tmp_path, save_take):
+    got = blender.run(
+        START
+        + """
+addon.register()
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="Hero"))
+path = str(Path(sys.argv[2]) / "shot.blend")
+bpy.ops.wm.save_as_mainfile(filepath=path)
+with_window()
+job = start(armature=bpy.data.objects["Hero"])
+session.advance(0.0)
+bpy.ops.wm.revert_mainfile()
+stopped = told(job)["status"]
+bpy.ops.video_to_pose.retry_job(number=job.number)
+until(over(job))
+answer([stopped, told(job)["message"]])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+    )
+    assert got[0] == "cancelled" and "frames on Hero" in got[1]
+
+
+def test_a_file_that_cannot_be_opened_stops_nothing(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+addon.register()
+with_window()
+job = start()
+until(looking(job))
+broken = Path(sys.argv[2]) / "broken.blend"
+broken.write_bytes(b"no blend file")
+try:
+    bpy.ops.wm.open_mainfile(filepath=str(broken))
+except RuntimeError:
+    pass
+answer([job.status.value, bpy.app.timers.is_registered(session._tick)])
+session.stop()
+""",
+        stand_in("slow"),
+        tmp_path,
+    )
+    assert got == ["running", True]
+
+
+def test_the_log_opens_as_a_text(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+addon.register()
+job = start()
+bpy.ops.video_to_pose.show_log(number=job.number)
+bpy.ops.video_to_pose.show_log(number=job.number)
+answer([bpy.data.texts.keys(), bpy.data.texts[0].as_string()])
+""",
+        stand_in("good"),
+        tmp_path,
+    )
+    assert got[0] == ["Video to Pose Log"] and "frames on" in got[1] and "options {" in got[1]
+
+
+def test_only_the_newest_logs_are_kept(blender, tmp_path):
+    got = blender.run(
+        """
+from video_to_pose_extension import logs
+logs.KEPT = 3
+folder = Path(sys.argv[1]) / "logs"
+names = [logs.begin(folder, "a/b").path.name for _ in range(6)]
+answer([len(list(folder.iterdir())), names[-1] in {p.name for p in folder.iterdir()}])
+""",
+        tmp_path,
+    )
+    assert got == [3, True]
 
 
 def test_finding_the_engine_says_what_is_missing(blender, tmp_path):
