@@ -308,6 +308,7 @@ class Worker:
                 "Clear the path of the engine's Python in the preferences and install the engine anew.",
                 "engine-answer",
                 f"{error}\n{self._last_words()}",
+                exit_code=1,
             )
 
     def _ended(self) -> protocol.Message:
@@ -319,6 +320,7 @@ class Worker:
             _MESSAGE_HINT,
             "engine-crashed",
             self._last_words(),
+            exit_code=1,
         )
 
     def _last_words(self) -> str:
@@ -364,8 +366,8 @@ def taken(final: protocol.Final) -> Path:
         return final.take
     if isinstance(final, protocol.Cancelled):
         raise Cancelled
-    faults = ("fault", "engine-crashed", "engine-answer")
-    error = (VideoToPoseError if final.code in faults else InputError)(final.message, final.hint, final.code)
+    kind = {kind.exit_code: kind for kind in (InputError, SetupError)}.get(final.exit_code, VideoToPoseError)
+    error = kind(final.message, final.hint, final.code)
     error.add_note(final.details)
     raise error
 

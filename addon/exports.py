@@ -135,6 +135,7 @@ def write_fbx(
     path: Path,
     profile: FbxProfile = FBX_PROFILES["plain"],
     reference_frame: str | None = None,
+    clip: str | None = None,
 ) -> None:
     """Write an armature, its meshes and the scene's frame range as FBX.
 
@@ -144,6 +145,7 @@ def write_fbx(
         path: target; it is replaced whole.
         profile: for whom.
         reference_frame: ``rest`` or ``none`` instead of the profile's.
+        clip: name of the animation; None is the file's.
 
     Raises:
         InputError: the target cannot be written, or the armature is scaled unevenly and the profile bakes scale.
@@ -151,7 +153,7 @@ def write_fbx(
     node, name = _object_node(armature, profile)
     settings = StandInSettings(
         name=name,
-        clip=path.stem,
+        clip=clip or path.stem,
         object_node=node,
         turn=_BAKED_AXES.get((profile.axis_up, profile.axis_forward), _Z_UP),
         unit=profile.units_a_metre * context.scene.unit_settings.scale_length,
@@ -193,6 +195,7 @@ def write_glb(
     path: Path,
     settings: GltfSettings = GltfSettings(),
     reference_frame: str | None = None,
+    clip: str | None = None,
 ) -> None:
     """Write an armature, its meshes and the scene's frame range as binary glTF; the animation begins at 0 s.
 
@@ -202,13 +205,14 @@ def write_glb(
         path: target; it is replaced whole.
         settings: what to write.
         reference_frame: ``rest`` or ``none`` instead of the settings'.
+        clip: name of the animation; None is the file's.
 
     Raises:
         InputError: the target cannot be written.
     """
     prepared = StandInSettings(
         name=armature.name,
-        clip=path.stem,
+        clip=clip or path.stem,
         object_node="moves" if evenly_scaled(armature.matrix_world) else "kept",
         mesh=settings.mesh,
         deform_bones_only=settings.deform_bones_only,
@@ -225,7 +229,7 @@ def write_glb(
             export_materials="EXPORT" if settings.materials else "NONE",
             export_animations=True,
             export_animation_mode="ACTIVE_ACTIONS",
-            export_nla_strips_merged_animation_name=path.stem,
+            export_nla_strips_merged_animation_name=prepared.clip,
             export_force_sampling=True,
             export_frame_range=True,
             export_optimize_animation_size=False,

@@ -160,12 +160,14 @@ class Failed:
         hint: one sentence: the mend.
         code: stable identifier.
         details: traceback or the worker's last words; empty where the message says all.
+        exit_code: of the error: who can mend it.
     """
 
     message: str
     hint: str
     code: str
     details: str = ""
+    exit_code: int = 2
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,9 @@ _TYPES: dict[str, type] = {
 _ORDERS: dict[str, type] = {cls.__name__.lower(): cls for cls in (Job, Glance, Search)}
 _NUMBER = (int, float)
 _CHECKS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("done", "width", "height", "frame_count", "number", "reflection_of", "people"), (int,)),
+    **dict.fromkeys(
+        ("done", "width", "height", "frame_count", "number", "reflection_of", "people", "exit_code"), (int,)
+    ),
     **dict.fromkeys(("duration_s", "frame_rate", "first_s", "last_s", "seconds", "score"), _NUMBER),
     **dict.fromkeys(("is_variable", "still"), (bool,)),
     "total": (int, type(None)),

@@ -68,7 +68,7 @@ class _Wires:
 
 
 def main() -> int:
-    """Do one job. Returns the process's exit code: 0, or that of the error (2 input and set-up, 1 fault, 130)."""
+    """Do one job. Returns the process's exit code: 0, or that of the error (1 fault, 2 input, 3 set-up, 130)."""
     wires = _Wires()
     cancelled = threading.Event()
     code = 0
@@ -82,10 +82,13 @@ def main() -> int:
         except (Cancelled, KeyboardInterrupt):
             code, last = Cancelled.exit_code, protocol.Cancelled()
         except VideoToPoseError as error:
-            code, last = error.exit_code, protocol.Failed(error.message, error.hint, error.code)
+            code, last = (
+                error.exit_code,
+                protocol.Failed(error.message, error.hint, error.code, exit_code=error.exit_code),
+            )
         except Exception as error:
             message = f"The capture stopped at a fault: {type(error).__name__}: {error}"
-            code, last = 1, protocol.Failed(message, FAULT_HINT, "fault", traceback.format_exc())
+            code, last = 1, protocol.Failed(message, FAULT_HINT, "fault", traceback.format_exc(), exit_code=1)
         wires.send(last)
     except (Cancelled, KeyboardInterrupt):  # nobody is there any more who would take what was made
         if isinstance(job, protocol.Job):
