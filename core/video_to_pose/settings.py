@@ -195,13 +195,13 @@ class LiveSettings:
     """Out of view for longer than this, anybody who comes is the person."""
     floor_s: float = 4.0
     """The floor is where the lowest soles of so many seconds were."""
-    min_cutoff_hz: float = 1.5
+    min_cutoff_hz: float = 1.0
     """1 € filter of the bones' directions: the cut-off of what stands still."""
-    beta: float = 1.5
+    beta: float = 4.0
     """Hertz by which that cut-off rises for each radian a second."""
     root_min_cutoff_hz: float = 1.0
     root_beta: float = 2.0
-    """The same for the place in the picture, with body heights a second."""
+    """The same for the line of sight to the person, in tangents a second."""
     depth_cutoff_hz: float = 0.5
     """Low-pass of the distance from the camera, which one camera sees badly."""
 

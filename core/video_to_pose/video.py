@@ -183,9 +183,24 @@ def _frames_ahead(frame: Frame) -> int:
     return int(np.clip(_AHEAD_BYTES // max(frame.rgb.nbytes, 1), 2, _AHEAD_FRAMES))
 
 
+def decode(container: InputContainer, stream: VideoStream, name: str, warn: Warn) -> Generator[Frame, None, None]:
+    """Frames of what somebody else has opened, as `read_frames` gives them, from where it stands.
+
+    Args:
+        container, stream: PyAV's; closing them is the caller's part.
+        name: what warnings call it.
+        warn: told in one sentence when parts could not be read.
+    """
+    clock, origin, shown = _Clock(_rate(stream)), stream.start_time, _Shown(stream)
+    for index, picture in enumerate(_decoded(container, stream, Path(name), warn)):
+        stamp = picture.pts
+        origin = stamp if origin is None else origin
+        time = clock.at(None if stamp is None else float((stamp - (origin or 0)) * _tick(stream)))
+        yield Frame(index, time, shown(picture))
+
+
 def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame, None, None]:
     import av
-    from av.video.reformatter import VideoReformatter
 
     index = 0
     with _opened(path) as (container, stream):
@@ -195,7 +210,7 @@ def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame,
         if settings.start_s > 0 and origin is not None:
             with suppress(av.FFmpegError):  # where one cannot seek, all is read from the start
                 container.seek(origin + int(settings.start_s / _tick(stream)), stream=stream)  # to the key frame before
-        reformatter, size = VideoReformatter(), None
+        shown = _Shown(stream)
         for picture in _decoded(container, stream, path, warn):
             stamp = picture.pts
             origin = stamp if origin is None else origin
@@ -204,9 +219,7 @@ def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame,
                 break
             if time < settings.start_s - 1e-4:
                 continue
-            size = size or _square_size(picture, stream)
-            rgb = reformatter.reformat(picture, *size, format="rgb24").to_ndarray()
-            yield Frame(index, time, np.ascontiguousarray(_upright(rgb, _display_axes(picture))))
+            yield Frame(index, time, shown(picture))
             index += 1
     if index == 0 and settings.start_s > 0:
         length = clock.last if stated is None else stated
@@ -220,6 +233,21 @@ def _frames(path: Path, settings: VideoSettings, warn: Warn) -> Generator[Frame,
         raise _no_frame(path)
     if stated is not None and settings.end_s is None and clock.last < stated - max(1.0, 0.05 * stated):
         warn(f"{path.name} breaks off at {clock.last:.2f} s of {stated:.2f} s; the part before is used.")
+
+
+class _Shown:
+    """Decoded pictures as a person would see them: (H, W, 3) uint8, C-contiguous."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._stream, self._reformatter = stream, VideoReformatter()
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, picture: VideoFrame) -> NDArray[np.uint8]:
+        self._size = self._size or _square_size(picture, self._stream)
+        rgb = self._reformatter.reformat(picture, *self._size, format="rgb24").to_ndarray()
+        return np.ascontiguousarray(_upright(rgb, _display_axes(picture)))
 
 
 class _Clock:
