@@ -44,7 +44,7 @@ def test_imports_inside_the_core_are_relative_and_never_of_blender(path):
 
 
 HOMES = {
-    "av": {"video.py", "preview.py"},
+    "av": {"video.py", "live_source.py", "preview.py"},
     "mediapipe": {"detect/mediapipe_pose.py", "mediapipe_bundle.py"},
     "onnxruntime": {"onnx_session.py", "doctor.py"},
 }

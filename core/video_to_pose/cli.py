@@ -761,7 +761,7 @@ def add_blender_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import cli_batch, cli_formats, cli_solve, cli_training
+    from . import cli_batch, cli_formats, cli_live, cli_solve, cli_training
 
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON lines on standard output")
@@ -790,6 +790,7 @@ def _parser() -> argparse.ArgumentParser:
     add_blender_option(sub)
 
     cli_batch.add_command(command)
+    cli_live.add_command(command)
 
     sub = command("detect", _detect, "find the 2D keypoints of one person")
     sub.add_argument("video")

@@ -72,12 +72,14 @@ class Moment:
 
     Attributes:
         pose: None before anybody was seen.
+        at_s: when that was, by `time.monotonic`.
         latency_s: from when the frame that the pose shows could be had to now: the work, and the look ahead.
         frames_per_s: frames worked on a second, lately.
         dropped: frames of the source that there was no time for, since the start.
     """
 
     pose: LivePose | None
+    at_s: float
     latency_s: float
     frames_per_s: float
     dropped: int
@@ -135,6 +137,11 @@ class Live:
         self.recording: Recording | None = None
         self._follower: Follower | None = None
 
+    @property
+    def delay_s(self) -> float:
+        """Seconds that poses are behind the newest frame, because the lifter looks ahead."""
+        return delay_frames(self.lifter, self.live) / self.lifter.frame_rate
+
     def __call__(self, frame: Frame) -> LivePose | None:
         """The pose after a frame; see `LiveSolver`.
 
@@ -150,11 +157,16 @@ class Live:
             self.recording.add(frame.time_s, person)
         return self.solver(frame.time_s, person)
 
-    def record(self) -> bool:
-        """Begin to record, with the bone lengths as they are known now. False before the first frame."""
+    def record(self, *, settle: bool = True) -> bool:
+        """Begin to record. False before the first frame.
+
+        Args:
+            settle: keep the bone lengths of poses from now on as they are known; a recording's own are measured anew.
+        """
         if self.solver is None:
             return False
-        self.solver.settle()
+        if settle:
+            self.solver.settle()
         self.recording = Recording(self.solver.image_size)
         return True
 
@@ -181,7 +193,7 @@ def follow(live: Live, source: live_source.Source, stop: threading.Event) -> Gen
             shown = arrival.frame.time_s if pose is None else pose.time_s
             times, came = zip(*arrived, strict=True)
             rate = (len(done) - 1) / (done[-1] - done[0]) if len(done) > 1 else 0.0
-            yield Moment(pose, now - float(np.interp(shown, times, came)), rate, arrival.dropped)
+            yield Moment(pose, now, now - float(np.interp(shown, times, came)), rate, arrival.dropped)
 
 
 class Follower:
@@ -224,6 +236,11 @@ class Follower:
         return float(np.average(distance, weights=weights)) / body_size(self._last.positions, self._last.scores)
 
 
+def delay_frames(lifter: lift.Lifter, live: LiveSettings) -> int:
+    """By how many frames of its rate poses are behind: causal lifters look at nothing that comes."""
+    return 0 if lifter.metadata.get("causal") == "true" else live.delay_frames
+
+
 class LiveSolver:
     """Detections of one person, one by one, to poses.
 
@@ -243,9 +260,9 @@ class LiveSolver:
         self.lifter, self.image_size, self.settings, self.live = lifter, image_size, settings, live
         self.skeleton: Skeleton = lifter.skeleton
         self.is_settled = False
-        self._causal = lifter.metadata.get("causal") == "true"
-        self._delay = 0 if self._causal else live.delay_frames
-        self._reach = lifter.receptive_field - 1 if self._causal else lifter.receptive_field // 2
+        self._delay = delay_frames(lifter, live)
+        causal = lifter.metadata.get("causal") == "true"
+        self._reach = lifter.receptive_field - 1 if causal else lifter.receptive_field // 2
         self._focal, self._centre = motion.intrinsics(image_size, settings.camera)
         self._seen: deque[tuple[float, detect.Detection]] = deque()
         self._measure_at = -np.inf
@@ -259,11 +276,6 @@ class LiveSolver:
         self._side = OneEuro(live.root_min_cutoff_hz, live.root_beta)
         self._depth = OneEuro(live.depth_cutoff_hz, 0.0)
         self._pose: LivePose | None = None
-
-    @property
-    def delay_s(self) -> float:
-        """Seconds that poses are behind the newest frame."""
-        return self._delay / self.lifter.frame_rate
 
     def settle(self) -> None:
         """Keep lengths and tilt as they are known now, for good (once anybody has been seen)."""
@@ -294,7 +306,10 @@ class LiveSolver:
             return None
         nothing = np.zeros_like(self._pose.confidence)
         self._pose = replace(
-            self._pose, time_s=time_s - self.delay_s, confidence=nothing, settled=self.is_settled
+            self._pose,
+            time_s=time_s - self._delay / self.lifter.frame_rate,
+            confidence=nothing,
+            settled=self.is_settled,
         )
         return self._pose
 
@@ -306,7 +321,7 @@ class LiveSolver:
         while len(self._seen) > 2 and self._seen[1][0] < time_s - kept:
             self._seen.popleft()
 
-    def _track(self, times: Array) -> KeypointTrack:
+    def _track(self, times: NDArray[np.float64]) -> KeypointTrack:
         """What was seen, at these times."""
         names = self._seen[-1][1].names
         own = np.array([time for time, _ in self._seen])
@@ -315,7 +330,9 @@ class LiveSolver:
         if self.settings.track.mend_sides:
             sizes = np.array([body_size(*both) for both in zip(positions, scores, strict=True)])
             track.mend_sides(names, own, positions, scores, sizes)
-        after = np.clip(np.searchsorted(own, times), 1, max(len(own) - 1, 1)) if len(own) > 1 else np.zeros(len(times), int)
+        after = (
+            np.clip(np.searchsorted(own, times), 1, max(len(own) - 1, 1)) if len(own) > 1 else np.zeros(len(times), int)
+        )
         before = np.maximum(after - 1, 0)
         span = np.where(after > before, own[after] - own[before], 1.0)
         share = np.clip((times - own[before]) / span, 0.0, 1.0)[:, None]
@@ -324,7 +341,7 @@ class LiveSolver:
         scored = (1 - share) * scores[before] + share * scores[after]
         return KeypointTrack(times, names, there, scored, self.image_size)
 
-    def _grid(self, time_s: float, frames: float) -> Array:
+    def _grid(self, time_s: float, frames: float) -> NDArray[np.float64]:
         """Up to so many times at the lifter's rate that end with the newest, none before the first that was seen."""
         rate = self.lifter.frame_rate
         count = int(min(frames, (time_s - self._seen[0][0]) * rate + 1e-3)) + 1
@@ -384,9 +401,7 @@ class LiveSolver:
         root = root - [0.0, 0.0, self._floor_under(shown_s, directions, root)]
         if self._origin is None:
             self._origin = root * [1.0, 1.0, 0.0]
-        self._pose = LivePose(
-            shown_s, directions, self._lengths, root - self._origin, confidence, self.is_settled
-        )
+        self._pose = LivePose(shown_s, directions, self._lengths, root - self._origin, confidence, self.is_settled)
         return self._pose
 
     def _floor_under(self, time_s: float, directions: Array, root: Array) -> float:

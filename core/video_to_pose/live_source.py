@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class Source:
 
     kind: str
     name: str
-    part: VideoSettings = VideoSettings()
+    part: VideoSettings = field(default_factory=VideoSettings)
     idle_s: float = 5.0
 
     def __post_init__(self) -> None:
@@ -56,14 +56,20 @@ class Source:
             raise ValueError(f"a source is one of {LIVE_SOURCES}, not {self.kind!r}")
 
 
-def source_of(text: str, growing: bool = False) -> Source:
-    """What a person means by a word: ``camera``, ``camera:1``, ``camera:NAME``, a device's path, or a file's path."""
+def source_of(text: str, growing: bool = False, part: VideoSettings | None = None) -> Source:
+    """What a person means by a word: ``camera``, ``camera:1``, ``camera:NAME``, a device's path, or a file's path.
+
+    Args:
+        text: the word.
+        growing: the file is still being written.
+        part: of a file that is played.
+    """
     word, _, name = text.partition(":")
     if word == "camera":
         return Source("camera", name or "0")
     if Path(text).is_char_device():
         return Source("camera", text)
-    return Source("growing" if growing else "file", text)
+    return Source("growing" if growing else "file", text, part or VideoSettings())
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +180,9 @@ def _played(source: Source, is_over: Callable[[], bool], warn: Warn) -> Generato
 def _growing(source: Source, is_over: Callable[[], bool], warn: Warn) -> Generator[Frame, None, None]:
     path = Path(source.name)
     if not path.is_file():
-        raise InputError(f"There is no file {path}.", "Start the recording first, then choose its file.", "video-missing")
+        raise InputError(
+            f"There is no file {path}.", "Start the recording first, then choose its file.", "video-missing"
+        )
     with path.open("rb") as file, _opened(path.name, file=_Growing(file, source.idle_s, is_over)) as opened:
         yield from video.decode(*opened, path.name, warn)
 

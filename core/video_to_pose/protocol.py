@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Blender and the worker say to each other: one JSON object a line, ASCII only (standard library only).
 
-Blender sends one `Job`, `Glance` or `Search`, and later perhaps `CANCEL_LINE`. The worker answers `Hello`, any number
-of `Progress`, `Warning` and `Person`, then exactly one of `Result`, `Clip`, `Found`, `Failed`, `Cancelled`. Arrays
-never travel here: a result names a Take file.
+Blender sends one `Job`, `Glance`, `Search` or `Follow`, and later perhaps `CANCEL_LINE`. The worker answers `Hello`,
+any number of `Progress`, `Warning` and `Person`, then exactly one of `Result`, `Clip`, `Found`, `Followed`, `Failed`,
+`Cancelled`. A `Follow` is answered by `Actor` and a stream of `Pose`, and may be told to record (`encode_record`).
+Arrays never travel here, but for the few hundred bytes of a pose: a result names a Take file.
 """
 
 from __future__ import annotations
 
+import array
+import base64
 import json
-from dataclasses import dataclass, fields
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .settings import CaptureSettings
+from .settings import LIVE_SOURCES, CaptureSettings, LiveSettings
 
 CANCEL_LINE = '{"cancel": true}\n'
 
@@ -61,6 +67,23 @@ class Search:
     video: Path
     settings: CaptureSettings
     cache: Path
+
+
+@dataclass(frozen=True)
+class Follow:
+    """The worker is to follow a person while it happens, until it is cancelled or the source ends.
+
+    Attributes:
+        source: one of `settings.LIVE_SOURCES`.
+        name: the file, or the camera.
+        settings: of all stages.
+        live: of following.
+    """
+
+    source: str
+    name: str
+    settings: CaptureSettings
+    live: LiveSettings
 
 
 @dataclass(frozen=True)
@@ -152,6 +175,66 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Actor:
+    """Somebody is looked for; poses will be of this skeleton.
+
+    Attributes:
+        skeleton: its name.
+        joints, parents: see `skeleton.Skeleton`.
+        delay_s: by which poses are behind what is seen.
+    """
+
+    skeleton: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A frame was worked on: the fields of `live.Moment` and its `live.LivePose`.
+
+    Attributes:
+        time_s: the moment that the pose shows.
+        numbers: directions, lengths, root and confidence, one after the other, as `packed`; empty before anybody was
+            seen.
+        settled: bone lengths will not change any more.
+        latency_s: from when the picture that the pose shows could be had.
+        frames_per_s: worked on a second.
+        dropped: frames that there was no time for.
+    """
+
+    time_s: float
+    numbers: str
+    settled: bool
+    latency_s: float
+    frames_per_s: float
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording was solved with all that came before and after at hand.
+
+    Attributes:
+        take: the written Take.
+    """
+
+    take: Path
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The source has ended.
+
+    Attributes:
+        dropped: frames that there was no time for.
+    """
+
+    dropped: int
+
+
+@dataclass(frozen=True)
 class Failed:
     """The work ended without a result: the fields of `errors.VideoToPoseError`.
 
@@ -175,23 +258,29 @@ class Cancelled:
     """The work was stopped as asked; nothing was left behind."""
 
 
-Order: TypeAlias = Job | Glance | Search
-Message: TypeAlias = Hello | Progress | Warning | Person | Result | Clip | Found | Failed | Cancelled
-Final: TypeAlias = Result | Clip | Found | Failed | Cancelled
+Order: TypeAlias = Job | Glance | Search | Follow
+Final: TypeAlias = Result | Clip | Found | Followed | Failed | Cancelled
+Message: TypeAlias = Hello | Progress | Warning | Person | Actor | Pose | Recorded | Final
 
 _TYPES: dict[str, type] = {
-    cls.__name__.lower(): cls for cls in (Hello, Progress, Warning, Person, Result, Clip, Found, Failed, Cancelled)
+    cls.__name__.lower(): cls
+    for cls in (
+        *(Hello, Progress, Warning, Person, Actor, Pose, Recorded),
+        *(Result, Clip, Found, Followed, Failed, Cancelled),
+    )
 }
-_ORDERS: dict[str, type] = {cls.__name__.lower(): cls for cls in (Job, Glance, Search)}
+_ORDERS: dict[str, type] = {cls.__name__.lower(): cls for cls in (Job, Glance, Search, Follow)}
 _NUMBER = (int, float)
 _CHECKS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
         ("done", "width", "height", "frame_count", "number", "reflection_of", "people", "exit_code"), (int,)
     ),
     **dict.fromkeys(("duration_s", "frame_rate", "first_s", "last_s", "seconds", "score"), _NUMBER),
-    **dict.fromkeys(("is_variable", "still"), (bool,)),
+    **dict.fromkeys(("time_s", "latency_s", "frames_per_s", "delay_s"), _NUMBER),
+    **dict.fromkeys(("is_variable", "still", "settled"), (bool,)),
+    "dropped": (int,),
     "total": (int, type(None)),
-    "portraits": (list,),
+    **dict.fromkeys(("portraits", "joints", "parents"), (list,)),
 }
 _PATHS = ("take", "picture")
 
@@ -225,6 +314,8 @@ def decode(line: str | bytes) -> Message:
             values[name] = Path(value)
     if cls is Person:
         values["portraits"] = tuple(map(_portrait, values["portraits"]))
+    if cls is Actor:
+        values |= {name: tuple(values[name]) for name in ("joints", "parents")}
     return cls(**values)
 
 
@@ -239,7 +330,11 @@ def encode_job(job: Order) -> str:
     values: dict[str, Any] = {"do": type(job).__name__.lower()}
     for field in fields(job):
         value = getattr(job, field.name)
-        values[field.name] = value.to_dict() if isinstance(value, CaptureSettings) else value and str(value)
+        if isinstance(value, CaptureSettings):
+            value = value.to_dict()
+        elif isinstance(value, LiveSettings):
+            value = asdict(value)
+        values[field.name] = str(value) if isinstance(value, Path) else value
     return json.dumps(values) + "\n"
 
 
@@ -264,11 +359,64 @@ def decode_job(line: str | bytes) -> Order:
             if not isinstance(value, dict):
                 raise ValueError("settings is an object")
             values[name] = CaptureSettings.from_dict(value)
+        elif name == "live":
+            values[name] = _live_settings(value)
+        elif cls is Follow:
+            if not isinstance(value, str) or (name == "source" and value not in LIVE_SOURCES):
+                raise ValueError(f"follow: {name} may not be {value!r}")
         elif isinstance(value, str):
             values[name] = Path(value)
         elif value is not None or name != "cache":
             raise ValueError(f"{name} is a path")
     return cls(**values)
+
+
+def _live_settings(value: Any) -> LiveSettings:
+    known = {field.name for field in fields(LiveSettings)}
+    if not isinstance(value, dict) or set(value) - known:
+        raise ValueError(f"live settings are {', '.join(sorted(known))}, got {value!r}")
+    return LiveSettings(**value)
+
+
+def encode_record(take: Path | None) -> str:
+    """The line that tells a `Follow` to record into a Take, or, with None, to end the recording and write it."""
+    return json.dumps({"record": None if take is None else str(take)}) + "\n"
+
+
+def decode_record(line: str | bytes) -> Path | None:
+    """What `encode_record` wrote.
+
+    Raises:
+        ValueError: the line is no such line.
+    """
+    values = _object(line)
+    if set(values) != {"record"} or not isinstance(values["record"], str | None):
+        raise ValueError(f"not about recording: {line[:80]!r}")
+    return None if values["record"] is None else Path(values["record"])
+
+
+def packed(*parts: Iterable[float]) -> str:
+    """Numbers as text: float32, little-endian, one part after the other, in base 64."""
+    flat = array.array("f", [float(value) for part in parts for value in part])
+    if sys.byteorder == "big":
+        flat.byteswap()
+    return base64.b64encode(flat.tobytes()).decode("ascii")
+
+
+def unpacked(text: str, *counts: int) -> list[list[float]]:
+    """The parts that `packed` wrote, with so many numbers each.
+
+    Raises:
+        ValueError: the text is not such parts, or not all numbers are finite.
+    """
+    flat = array.array("f")
+    flat.frombytes(base64.b64decode(text, validate=True))
+    if sys.byteorder == "big":
+        flat.byteswap()
+    if len(flat) != sum(counts) or not all(map(math.isfinite, flat)):
+        raise ValueError(f"{len(flat)} numbers, expected {sum(counts)} finite ones")
+    starts = [sum(counts[:n]) for n in range(len(counts))]
+    return [flat[start : start + count].tolist() for start, count in zip(starts, counts, strict=True)]
 
 
 def is_cancel(line: str | bytes) -> bool:

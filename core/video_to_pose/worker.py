@@ -2,7 +2,7 @@
 """The process Blender starts: ``python -m video_to_pose.worker`` with the core's folder on PYTHONPATH.
 
 It reads one `protocol.Order` from stdin, does it (captures and writes the Take, or says what a video is, or who is in
-it) and says how it goes on stdout. A line
+it, or follows a person while it happens) and says how it goes on stdout. A line
 ``{"cancel": true}`` on stdin stops it, and so does stdin's end, so that a Blender that died leaves no orphan.
 Native libraries print to descriptor 1 as they like: it points at stderr, and the messages go to a private copy.
 """
@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import platform
+import queue
 import sys
 import threading
 import time
@@ -101,7 +102,8 @@ def main() -> int:
 def _work(job: protocol.Order, wires: _Wires, cancelled: threading.Event) -> protocol.Final:
     _tell_log(job)
     take = job.take if isinstance(job, protocol.Job) else None
-    watch = threading.Thread(target=_watch, args=(wires.input, cancelled, take), name="stdin", daemon=True)
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    watch = threading.Thread(target=_watch, args=(wires.input, cancelled, take, lines), name="stdin", daemon=True)
     watch.start()
     report = _reporter(wires, cancelled)
     try:  # what they need is loaded there: a package that is missing is then told as a message
@@ -109,6 +111,10 @@ def _work(job: protocol.Order, wires: _Wires, cancelled: threading.Event) -> pro
             return _glance(job)
         if isinstance(job, protocol.Search):
             return _search(job, wires, report)
+        if isinstance(job, protocol.Follow):
+            from . import live_worker
+
+            return live_worker.follow(job, wires.send, cancelled, lines)
         return _capture(job, wires, report)
     except ModuleNotFoundError as error:
         raise SetupError(
@@ -160,7 +166,8 @@ def _tell_log(job: protocol.Order) -> None:
     _log.info("video-to-pose %s, Python %s (%s)", __version__, platform.python_version(), sys.executable)
     _log.info("%s, %s cores; %s", platform.platform(), os.cpu_count(), ", ".join(packages))
     options = {} if isinstance(job, protocol.Glance) else job.settings.to_dict()
-    _log.info("video %s, options %s", job.video, json.dumps(options))
+    source = f"{job.source} {job.name}" if isinstance(job, protocol.Follow) else job.video
+    _log.info("video %s, options %s", source, json.dumps(options))
 
 
 def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress], None]:
@@ -172,10 +179,10 @@ def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress],
     return report
 
 
-def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path | None) -> None:
-    """Wait for a cancel line or stdin's end, then see to it that the process does end."""
+def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path | None, lines: queue.SimpleQueue[bytes]) -> None:
+    """Hand on lines until one asks to stop or stdin ends, then see to it that the process does end."""
     while (line := stdin.readline()) and not protocol.is_cancel(line):
-        pass
+        lines.put(line)
     cancelled.set()
     time.sleep(GRACE_S)
     if take is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from video_to_pose import protocol
-from video_to_pose.settings import CameraSettings, CaptureSettings, DetectSettings, VideoSettings
+from video_to_pose.settings import CameraSettings, CaptureSettings, DetectSettings, LiveSettings, VideoSettings
 
 MESSAGES = [
     protocol.Hello("0.1.0", "3.11.2"),
@@ -21,6 +21,10 @@ MESSAGES = [
     protocol.Clip(1920, 1080, 12.5, 375, 30.0, False, "h264", Path("picture ü.png")),
     protocol.Person(2, 0.5, 3.25, 2.5, 0.9, True, 1, ((1.0, "a.png"), (2.5, "ü.png"))),
     protocol.Found(2),
+    protocol.Actor("body22", ("pelvis", "spine"), (-1, 0), 0.067),
+    protocol.Pose(1.5, protocol.packed([0.0, 1.0], [0.25]), True, 0.12, 29.9, 3),
+    protocol.Recorded(Path("take ü.npz")),
+    protocol.Followed(12),
 ]
 
 
@@ -50,6 +54,7 @@ def test_a_job_comes_back_equal_with_all_its_settings():
         protocol.Job(Path("a.mp4"), CaptureSettings(), Path("a.npz"), Path("kept é")),
         protocol.Glance(Path("a.mp4"), Path("a.png")),
         protocol.Search(Path("a.mp4"), CaptureSettings(detect=DetectSettings(variant="lite")), Path("kept")),
+        protocol.Follow("camera", "0", CaptureSettings(), LiveSettings(delay_frames=4)),
     ],
     ids=lambda job: type(job).__name__,
 )
@@ -103,3 +108,26 @@ def test_only_a_cancel_line_cancels():
     assert not protocol.is_cancel('{"cancel": false}')
     assert not protocol.is_cancel("cancel")
     assert not protocol.is_cancel("[]")
+
+
+def test_numbers_come_back_as_parts_and_what_is_not_finite_or_not_all_is_refused():
+    text = protocol.packed([0.5, -1.0, 2.0], [], [1e-3])
+    assert text.isascii()
+    assert protocol.unpacked(text, 3, 0, 1) == [[0.5, -1.0, 2.0], [], [pytest.approx(1e-3)]]
+    for wrong, counts in ((text, (3, 2)), (text[:-4], (3, 1)), ("?", (4,)), (protocol.packed([float("nan")]), (1,))):
+        with pytest.raises(ValueError):
+            protocol.unpacked(wrong, *counts)
+
+
+@pytest.mark.parametrize("take", [Path("takes of ü/a.npz"), None])
+def test_asking_to_record_comes_back_equal_and_is_no_cancel(take):
+    line = protocol.encode_record(take)
+    assert protocol.decode_record(line) == take and not protocol.is_cancel(line)
+    with pytest.raises(ValueError):
+        protocol.decode_record(protocol.CANCEL_LINE)
+
+
+def test_a_source_that_there_is_not_is_refused():
+    line = protocol.encode_job(protocol.Follow("camera", "0", CaptureSettings(), LiveSettings()))
+    with pytest.raises(ValueError, match="source"):
+        protocol.decode_job(line.replace('"camera"', '"telepathy"'))
