@@ -85,9 +85,9 @@ def _note(doubt: Doubt) -> str:
     part = doubt.part.capitalize()
     return {
         "unseen": "Nobody seen",
-        "unsure": f"{part} hardly seen ({100 * doubt.confidence:.0f} %)",
-        "swap": f"{part}: sides were exchanged",
-        "spike": f"{part} leapt away",
+        "unsure": f"{part} hardly seen",
+        "swap": f"{part}: sides mended",
+        "spike": f"{part}: leap mended",
     }[doubt.kind]
 
 
@@ -118,14 +118,14 @@ class CheckList(bpy.types.UIList):
         index: int | None = 0,
         flt_flag: int | None = 0,
     ) -> None:
-        row = layout.row(align=True)
+        row = layout.row()
         row.active = not item.seen
         row.label(text=item.note, icon=_ICONS[item.kind])
         last = round(item.frame_end)
         side = row.row()
         side.alignment = "RIGHT"
         side.label(text=f"{round(item.frame_start)}" + (f" - {last}" if last > round(item.frame_start) else ""))
-        row.prop(item, "seen", text="", icon="CHECKMARK" if item.seen else "BLANK1", emboss=False)
+        row.prop(item, "seen", text="")
 
 
 class StepOperator(bpy.types.Operator):

@@ -163,10 +163,10 @@ def lines_between(names: tuple[str, ...]) -> NDArray[np.intp]:
     return np.array(pairs, dtype=np.intp).reshape(-1, 2)
 
 
-def dots(centres: Array, radius: float) -> tuple[Array, NDArray[np.intp]]:
-    """Corners (n (k + 1), 2) of small round fans, and their triangles (n k, 3)."""
+def dots(centres: Array, radii: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Corners (n (k + 1), 2) of small round fans about centres (n, 2), and their triangles (n k, 3)."""
     angles = np.linspace(0, 2 * math.pi, _CORNERS, endpoint=False)
-    rim = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    rim = radii[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     corners = np.concatenate([centres[:, None], centres[:, None] + rim], axis=1)
     fan = np.stack([np.zeros(_CORNERS), 1 + np.arange(_CORNERS), 1 + (np.arange(_CORNERS) + 1) % _CORNERS], axis=1)
     triangles = (fan[None] + (np.arange(len(centres)) * (_CORNERS + 1))[:, None, None]).astype(np.intp)
@@ -206,42 +206,48 @@ def _draw_person(
     world = rays(camera.data, pixels, track.image_size) @ axes[:3, :3].T + axes[:3, 3]
     places = in_region(world, np.array(view.perspective_matrix), size)
     pairs = lines_between(track.names)
+    joined = np.isin(np.arange(len(shown)), pairs)
     pairs = pairs[shown[pairs].all(axis=1)]
-    scale = bpy.context.preferences.system.pixel_size
-    _paint(places, scores, shown, pairs, fields.size * scale, fields.opacity, size)
+    width = fields.size * bpy.context.preferences.system.pixel_size
+    radii = width * np.where(joined, 1.4, 0.8)  # a face's many keypoints would hide it
+    _paint(places[shown], scores[shown], radii[shown], _line_ends(pairs, shown), width, fields.opacity, size)
+
+
+def _line_ends(pairs: NDArray[np.intp], shown: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Pairs (n, 2) by their places among the keypoints that are shown."""
+    return (np.cumsum(shown) - 1)[pairs]
 
 
 def _paint(
     places: Array,
     scores: Array,
-    shown: NDArray[np.bool_],
+    radii: Array,
     pairs: NDArray[np.intp],
     width: float,
     opacity: float,
     size: tuple[int, int],
 ) -> None:
-    """Lines and dots with a dark rim, at region pixels."""
+    """Lines (n, 2) between dots and the dots (k,), at region pixels, with a dark rim."""
     import gpu
     from gpu_extras.batch import batch_for_shader
 
     line, flat = gpu.shader.from_builtin("POLYLINE_SMOOTH_COLOR"), gpu.shader.from_builtin("SMOOTH_COLOR")
+    hues = colours(scores, opacity)
+    rims = np.tile([*_OUTLINE, 0.45 * opacity], (len(scores), 1))
+    ends = pairs.ravel()
     gpu.state.blend_set("ALPHA")
     try:
-        ends = pairs.ravel()
-        points, hues = _flat(places[ends]), colours(scores[ends], opacity)
-        rim = np.tile([*_OUTLINE, 0.45 * opacity], (len(ends), 1))
         line.bind()
         line.uniform_float("viewportSize", size)
-        for wide, hue in ((width + 2.0, rim), (width, hues)):
+        for wide, hue in ((width + 2.0, rims), (width, hues)):
             line.uniform_float("lineWidth", wide)
             if len(ends):
-                batch_for_shader(line, "LINES", {"pos": points, "color": hue.tolist()}).draw(line)
+                content = {"pos": _flat(places[ends]), "color": hue[ends].tolist()}
+                batch_for_shader(line, "LINES", content).draw(line)
         flat.bind()
-        for radius, hue in ((1.5 * width + 1.0, None), (1.5 * width, colours(scores[shown], opacity))):
-            corners, triangles = dots(places[shown], radius)
-            each = np.tile([*_OUTLINE, 0.45 * opacity], (int(shown.sum()), 1)) if hue is None else hue
-            shades = np.repeat(each, _CORNERS + 1, axis=0)
-            content = {"pos": _flat(corners), "color": shades.tolist()}
+        for more, hue in ((1.0, rims), (0.0, hues)):
+            corners, triangles = dots(places, radii + more)
+            content = {"pos": _flat(corners), "color": np.repeat(hue, _CORNERS + 1, axis=0).tolist()}
             batch_for_shader(flat, "TRIS", content, indices=triangles.tolist()).draw(flat)
     finally:
         gpu.state.blend_set("NONE")
@@ -276,6 +282,8 @@ class ViewVideoOperator(bpy.types.Operator):
         context.scene.camera = camera
         context.space_data.use_local_camera = False
         context.space_data.region_3d.view_perspective = "CAMERA"
+        context.space_data.region_3d.view_camera_zoom = 24.0  # nearly as large as the viewport
+        context.space_data.region_3d.view_camera_offset = (0.0, 0.0)
         return {"FINISHED"}
 
 

@@ -31,8 +31,8 @@ class ResultPanel(_InTab, bpy.types.Panel):
         layout, found = self.layout, results.shown(context)
         if found is None:
             return
-        where = "on an NLA track" if found.strip is not None else f"on {found.armature.name}"
-        layout.label(text=f"{found.action.name}, {where}", icon="NLA" if found.strip is not None else "ACTION")
+        where = ", on an NLA track" if found.strip is not None else ""
+        layout.label(text=f"{found.action.name}{where}", icon="NLA" if found.strip is not None else "ACTION")
         row = layout.row(align=True)
         row.scale_y = 1.3
         row.operator("video_to_pose.solve_again", icon="FILE_REFRESH")
