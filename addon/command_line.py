@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from . import farm
 from .core.video_to_pose import batch, cli, cli_batch
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 
@@ -102,8 +103,6 @@ KIND = cli_batch.Kind(add_clip_options, ENDINGS, PROGRAM)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from . import farm
-
     if options.serve:
         farm.serve(options)
     files = [*options.output, options.save_take, options.bvh, options.fbx, options.glb, options.blend]
@@ -134,16 +133,16 @@ def _open_file() -> Path | None:
 def _convert(options: argparse.Namespace, outputs: list[Path]) -> None:
     """One clip, in this process."""
     source = (options.video or options.take).absolute()
+    if options.take and source.suffix.lower() != ".npz":
+        raise InputError(f"{source} is not a Take.", "A Take is an .npz file that was captured before.", "take")
     cli._check_endings(outputs, ENDINGS)
     cli._check_places(outputs, [source])
-    from . import conversion
-
     of_clip = {action.dest: getattr(options, action.dest) for action in KIND.parser()._actions}
     clip = batch.Clip(source.name, str(source), tuple(map(str, outputs)), of_clip)
     try:
         with batch.outputs_whole(clip) as unfinished:
             tell = _Progress(options).tell
-            facts = conversion.convert(replace(clip, outputs=unfinished), tell, options.engine_python)
+            facts = farm.conversion().convert(replace(clip, outputs=unfinished), tell, options.engine_python)
     except VideoToPoseError as error:
         for note in filter(None, getattr(error, "__notes__", ())):
             print(note, file=sys.stderr)

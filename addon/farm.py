@@ -38,6 +38,25 @@ LAST_WORDS = 4000
 """So many characters of what a process printed are told when it ends badly."""
 
 
+def conversion() -> Any:
+    """The module of that name, which needs Blender.
+
+    Raises:
+        SetupError: this Python has none.
+    """
+    try:
+        from . import conversion
+    except ModuleNotFoundError as error:
+        if error.name != "bpy":
+            raise
+        raise SetupError(
+            "This Python has no Blender inside.",
+            f"Run the script by Blender, or: {sys.executable} -m pip install bpy",
+            "no-blender",
+        ) from error
+    return conversion
+
+
 def run(options: Namespace, out: Path, kind: cli_batch.Kind) -> None:
     """Do a folder or a manifest.
 
@@ -60,9 +79,7 @@ def run(options: Namespace, out: Path, kind: cli_batch.Kind) -> None:
         cli.capture_settings(Namespace(**clip.options))
     chosen = options.engine_python
     if any(Path(clip.video).suffix.lower() != ".npz" for clip in clips):
-        from . import conversion
-
-        conversion.find_engine(chosen)  # missed now, and not by every clip
+        conversion().find_engine(chosen)  # missed now, and not by every clip
     command = [*program(), SERVE, *(["--engine-python", chosen] if chosen else [])]
     logs = Path(options.logs).absolute() if options.logs else None
     if logs is not None:
@@ -139,15 +156,14 @@ class Served:
                 self._process.stdin.close()
 
     def end(self) -> int:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(batch.GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._kill()
+        self._kill()
         self.ask_to_stop(at_work=False)
         return self._process.wait()
 
     def _kill(self) -> None:
-        """It and its engine."""
+        """It and its engine, which may hang and outlive it."""
         if sys.platform == "win32":
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True, check=False)
         else:
@@ -189,8 +205,6 @@ def serve(options: Namespace) -> NoReturn:
 
 
 def _do_one(wires: _Wires, options: Namespace) -> None:
-    from . import conversion
-
     values = json.loads(wires.input.readline() or "null")
     if values is None:
         raise Cancelled
@@ -198,7 +212,7 @@ def _do_one(wires: _Wires, options: Namespace) -> None:
     threading.Thread(target=_watch, args=(wires.input,), name="stdin", daemon=True).start()
     print(f"{clip.name}: {clip.video} -> {', '.join(clip.outputs)}", file=sys.stderr, flush=True)
     tell = batch.paced(lambda event: wires.send({"event": "progress", "clip": clip.name, **event}))
-    work = partial(conversion.convert, engine_python=options.engine_python)
+    work = partial(conversion().convert, engine_python=options.engine_python)
     outcome = batch.attempt(work, clip, tell)
     for line in (*outcome.warnings, outcome.error, outcome.hint, outcome.details):
         if line:

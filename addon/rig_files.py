@@ -9,6 +9,7 @@ from pathlib import Path
 import bpy
 
 from .core.video_to_pose.errors import InputError
+from .core.video_to_pose.formats import bvh
 
 ENDINGS = (".blend", ".fbx", ".bvh", ".glb", ".gltf")
 
@@ -104,6 +105,7 @@ def _unreadable(path: Path, error: RuntimeError) -> InputError:
 
 def _read_bvh(path: str) -> None:
     """In metres, whatever unit the file has: it does not say."""
+    bvh.read(path)  # says better than Blender what is wrong with it
     before = set(bpy.data.objects)
     bpy.ops.import_anim.bvh(filepath=path, rotate_mode="QUATERNION")
     made = [ob for ob in bpy.data.objects if ob not in before]
