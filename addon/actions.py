@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import bpy
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from .channels import rotation_path, rotation_values
 from .core.video_to_pose.rotation import matrix_to_quat
 from .core.video_to_pose.types import RigAnimation
+from .steps import Steps, aside
 
 Floats = NDArray[np.floating]
 
@@ -29,11 +31,13 @@ def write_keys(
     animation: RigAnimation,
     frames: Sequence[float] | Floats,
     kept: Sequence[NDArray[np.intp]] | None = None,
-) -> None:
+) -> Steps[None]:
     """Key the animation's bones, each in its own rotation mode, one group a bone; the object too where it moves.
 
+    A step a bone.
+
     Args:
-        action: assigned to the armature; its curves of these bones are replaced.
+        action: of the armature, assigned or not; its curves of these bones are replaced.
         armature: whose bones the rig's names are.
         animation: F moments.
         frames: (F,) scene frames.
@@ -41,23 +45,24 @@ def write_keys(
     """
     names, frames = animation.rig.names, np.asarray(frames)
     everything = np.arange(len(frames))
-    bones = [armature.pose.bones[names[b]] for b in animation.bones]
-    keyed = set(animation.bones)
-    for mode in sorted({bone.rotation_mode for bone in bones}):
-        alike = [m for m, bone in enumerate(bones) if bone.rotation_mode == mode]
-        rotations = rotation_values(animation.rotations[:, alike], mode)
+    modes = rotation_modes(armature, animation)
+    for mode in sorted(set(modes)):
+        alike = [m for m, its in enumerate(modes) if its == mode]
+        rotations = yield from aside(partial(rotation_values, animation.rotations[:, alike], mode))
         for column, m in enumerate(alike):
-            b, bone = animation.bones[m], bones[m]
+            b = animation.bones[m]
+            name = names[b]
             values = [(rotation_path(mode), rotations[:, column])]
             if b in animation.located:
-                values.insert(0, ("location", _locations(bone.bone, animation, b)))
+                values.insert(0, ("location", location_values(armature.data.bones[name], animation, b)))
             moments = everything if kept is None else kept[m]
             for path, channels in values:
-                _write(action, armature, _of_bone(bone.name, path), bone.name, frames[moments], channels[moments])
-    for b in set(animation.located) - keyed:
-        bone = armature.pose.bones[names[b]]
-        path = _of_bone(bone.name, "location")
-        _write(action, armature, path, bone.name, frames, _locations(bone.bone, animation, b))
+                _write(action, armature, _of_bone(name, path), name, frames[moments], channels[moments])
+            yield None
+    for b in set(animation.located) - set(animation.bones):
+        path = _of_bone(names[b], "location")
+        _write(action, armature, path, names[b], frames, location_values(armature.data.bones[names[b]], animation, b))
+        yield None
     for name, prop, value in animation.switches:
         path = f'{_of_bone(name, "")[:-1]}["{bpy.utils.escape_identifier(prop)}"]'
         _write(action, armature, path, name, frames[:1], np.array([value]), "CONSTANT")
@@ -66,9 +71,18 @@ def write_keys(
             _write(action, armature, path, _OBJECT_GROUP, frames, channels)
 
 
-def other_modes(armature: bpy.types.Object, animation: RigAnimation) -> dict[int, tuple[str, Floats]]:
-    """Place in `animation.bones` -> rotation mode and keyed values, of bones that are not keyed as quaternions."""
-    modes = [armature.pose.bones[animation.rig.names[b]].rotation_mode for b in animation.bones]
+def rotation_modes(armature: bpy.types.Object, animation: RigAnimation) -> list[str]:
+    """The rotation mode of each of the animation's bones."""
+    return [armature.pose.bones[animation.rig.names[b]].rotation_mode for b in animation.bones]
+
+
+def other_modes(modes: Sequence[str], animation: RigAnimation) -> dict[int, tuple[str, Floats]]:
+    """Place in `animation.bones` -> rotation mode and keyed values, of bones that are not keyed as quaternions.
+
+    Args:
+        modes: what `rotation_modes` says.
+        animation: F moments.
+    """
     return {
         m: (mode, rotation_values(animation.rotations[:, [m]], mode)[:, 0])
         for m, mode in enumerate(modes)
@@ -114,7 +128,7 @@ def _write(
         curve.update()
 
 
-def _locations(bone: bpy.types.Bone, animation: RigAnimation, b: int) -> Floats:
+def location_values(bone: bpy.types.Bone, animation: RigAnimation, b: int) -> Floats:
     """(F, 3) location keys; without *Local Location* a bone has them in its parent's axes, or the armature's."""
     locations = animation.locations[:, animation.located.index(b)]
     if bone.use_local_location:
@@ -132,34 +146,51 @@ def _interpolation(name: str) -> int:
 def _ensure_curve(
     action: bpy.types.Action, armature: bpy.types.Object, path: str, index: int, group: str
 ) -> bpy.types.FCurve:
-    if bpy.app.version >= (5, 0):
-        return action.fcurve_ensure_for_datablock(armature, path, index=index, group_name=group)
-    if bpy.app.version >= (4, 4):
-        curve = action.fcurve_ensure_for_datablock(armature, path, index=index)
-    else:
-        curve = action.fcurves.find(path, index=index) or action.fcurves.new(path, index=index)
+    bag = _channels(action, armature) if bpy.app.version >= (4, 4) else action
+    curve = bag.fcurves.find(path, index=index) or bag.fcurves.new(path, index=index)
     if curve.group is None or curve.group.name != group:
-        curve.group = action.groups.get(group) or action.groups.new(group)
+        curve.group = bag.groups.get(group) or bag.groups.new(group)
     return curve
 
 
+def _channels(action: bpy.types.Action, armature: bpy.types.Object) -> bpy.types.ActionChannelbag:
+    """Where the armature's curves are: those of its slot, or of the only one while the action is not assigned yet."""
+    data = armature.animation_data
+    slot = data.action_slot if data is not None and data.action == action else action.slots[0]
+    layer = action.layers[0] if action.layers else action.layers.new("Layer")
+    strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
+    return strip.channelbag(slot, ensure=True)
+
+
 @contextmanager
-def new_action(armature: bpy.types.Object, name: str) -> Iterator[bpy.types.Action]:
-    """A new action on an armature; on an error it goes and what was assigned comes back."""
+def new_action(name: str) -> Iterator[bpy.types.Action]:
+    """A new action with a slot for an object; on an error it goes. Until somebody uses it no file will hold it."""
+    action = bpy.data.actions.new(name)
+    try:
+        if bpy.app.version >= (4, 4):
+            action.slots.new(id_type="OBJECT", name=SLOT_NAME)
+        yield action
+    except BaseException:
+        bpy.data.actions.remove(action)
+        raise
+
+
+@contextmanager
+def assigned(armature: bpy.types.Object, action: bpy.types.Action) -> Iterator[None]:
+    """An armature with an action of `new_action`; on an error what was assigned comes back."""
     had_data = armature.animation_data is not None
     data = armature.animation_data or armature.animation_data_create()
     before = data.action
     slot_before = data.action_slot if bpy.app.version >= (4, 4) else None
     kept_before = before.use_fake_user if before is not None else False
     pose_before = _pose(armature)
-    action = bpy.data.actions.new(name)
     try:
         data.action = action
         if bpy.app.version >= (4, 4):
-            data.action_slot = action.slots.new(id_type="OBJECT", name=SLOT_NAME)
+            data.action_slot = action.slots[0]
         if before is not None and before.users == 0:
             before.use_fake_user = True  # the action that was here before must outlive saving the file
-        yield action
+        yield
     except BaseException:
         data.action = before
         if slot_before is not None:
@@ -168,7 +199,6 @@ def new_action(armature: bpy.types.Object, name: str) -> Iterator[bpy.types.Acti
             before.use_fake_user = kept_before
         if not had_data:
             armature.animation_data_clear()
-        bpy.data.actions.remove(action)
         _set_pose(armature, pose_before)
         raise
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from . import bone_maps, check_frames, contacts
-from .actions import new_action, other_modes, write_keys
+from .actions import assigned, new_action, other_modes, rotation_modes, write_keys
 from .attachments import carriers
 from .core.video_to_pose import resample, resolve, retarget, review
 from .core.video_to_pose.errors import InputError
@@ -28,9 +28,10 @@ from .core.video_to_pose.formats import take as take_file
 from .core.video_to_pose.retarget.bone_map import switches_of
 from .core.video_to_pose.settings import CameraSettings, MotionSettings, RetargetSettings
 from .core.video_to_pose.types import Motion, Rig, RigAnimation, Take
-from .plate import cameras_of, matching_camera, place_camera
+from .plate import cameras_of, matching_camera, place_camera, show_video, video_of
 from .results import STORED, told
 from .self_check import Check, check_pose
+from .steps import Steps, aside, finished
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,13 @@ def apply_take(
     Raises:
         InputError: the armature cannot be animated or its bones cannot be mapped. The scene is as it was.
     """
+    return finished(apply_steps(context, take, armature, settings))
+
+
+def apply_steps(
+    context: bpy.types.Context, take: Take, armature: bpy.types.Object | None, settings: ApplySettings
+) -> Steps[Result]:
+    """As `apply_take`, in steps that take milliseconds each; closed half-way, it leaves the scene as it was."""
     with ExitStack() as undo:  # what is entered here takes itself back when anything below fails
         made = armature is None
         if armature is None:
@@ -115,8 +123,8 @@ def apply_take(
         if settings.match_scene:
             undo.enter_context(_scene_matched(context.scene, take.motion, start))
         motion, frames = in_scene_time(take.motion, scene_rate(context.scene), start)
-        animation = retarget.solve(motion, rig, bone_map, settings.retarget)
-        action = undo.enter_context(new_action(armature, settings.name))
+        animation = yield from aside(partial(retarget.solve, motion, rig, bone_map, settings.retarget))
+        action = undo.enter_context(new_action(settings.name))
         if settings.camera:
             moved = np.zeros(3) if settings.retarget.start == "world" else retarget.origin_of(rig, bone_map)
             camera = undo.enter_context(
@@ -126,7 +134,10 @@ def apply_take(
             )
             if settings.match_scene:
                 undo.enter_context(_scene_seen_by(context.scene, camera, take.camera.image_size))
-        result = _bake(context, armature, action, Laid(take, motion, bone_map, animation, frames), settings)
+        laid = Laid(take, motion, bone_map, animation, frames)
+        keys = yield from _write(armature, action, laid, settings)
+        undo.enter_context(assigned(armature, action))
+        result = yield from _check(context, armature, action, laid, settings, keys)
         return replace(result, made_armature=made)
 
 
@@ -154,9 +165,13 @@ def solve_again(
     rig, scene = again.laid.animation.rig, context.scene
     moved = np.zeros(3) if settings.start == "world" else retarget.origin_of(rig, again.laid.bone_map)
     wanted = ApplySettings(again.action.name, retarget=settings, take=again.take, video=again.video)
-    result = _bake(context, armature, again.action, again.laid, wanted, again.said)
+    keys = finished(_write(armature, again.action, again.laid, wanted))
+    result = finished(_check(context, armature, again.action, again.laid, wanted, keys, again.said))
     for camera in cameras_of(scene, again.action):
         place_camera(scene, camera, again.laid.take.camera, moved)
+        video = video_of(camera)
+        if again.paced and video is not None and video.is_file():
+            show_video(scene, camera, video, again.laid.take, float(again.laid.frames[0]))
     return replace(result, notes=again.notes)
 
 
@@ -190,6 +205,7 @@ class Solved:
         laid: what came out.
         said: names of the contacts that an animator has edited.
         notes: what could not be had as it was asked for, as sentences.
+        paced: whether the scene's frame rate is another one than before.
     """
 
     action: bpy.types.Action
@@ -198,6 +214,7 @@ class Solved:
     laid: Laid
     said: tuple[str, ...]
     notes: tuple[str, ...]
+    paced: bool = False
 
     @property
     def animation(self) -> RigAnimation:
@@ -271,7 +288,8 @@ def solved(
     animation = retarget.solve(motion, rig, bone_map, settings, "said" if said else "stand")
     video = Path(stored["video"]) if stored.get("video") else None
     laid = Laid(take, motion, bone_map, animation, frames)
-    return Solved(action, Path(stored["take"]), video, laid, said, notes)
+    paced = rate is not None and rate != stored["rate"]
+    return Solved(action, Path(stored["take"]), video, laid, said, notes, paced)
 
 
 def _take_at(path: str) -> Take:
@@ -305,23 +323,38 @@ def in_scene_time(motion: Motion, rate: float, start: float) -> tuple[Motion, ND
     return motion, frames
 
 
-def _bake(
+def _write(armature: bpy.types.Object, action: bpy.types.Action, laid: Laid, settings: ApplySettings) -> Steps[int]:
+    """Keys and markers; how many keys."""
+    wanted, animation = settings.retarget, laid.animation
+    kept = None
+    if wanted.key_error_degrees > 0:
+        modes = rotation_modes(armature, animation)
+        kept = yield from aside(
+            lambda: retarget.reduce_keys(
+                animation,
+                wanted.key_error_degrees,
+                wanted.key_error_centimetres,
+                laid.frames,
+                other_modes(modes, animation),
+            )
+        )
+    yield from write_keys(action, armature, animation, laid.frames, kept)
+    contacts.write_markers(action, laid.motion, laid.frames)
+    return len(animation.bones) * len(laid.frames) if kept is None else sum(map(len, kept))
+
+
+def _check(
     context: bpy.types.Context,
     armature: bpy.types.Object,
     action: bpy.types.Action,
     laid: Laid,
     settings: ApplySettings,
+    keys: int,
     said: tuple[str, ...] = (),
-) -> Result:
+) -> Steps[Result]:
+    """See what Blender makes of the keys, and note with the action how it came to be."""
     wanted, animation, frames = settings.retarget, laid.animation, laid.frames
-    kept = None
-    if wanted.key_error_degrees > 0:
-        kept = retarget.reduce_keys(
-            animation, wanted.key_error_degrees, wanted.key_error_centimetres, frames, other_modes(armature, animation)
-        )
-    write_keys(action, armature, animation, frames, kept)
-    contacts.write_markers(action, laid.motion, frames)
-    check = check_pose(context, armature, laid.motion, animation, laid.bone_map, frames)
+    check = yield from check_pose(context, armature, laid.motion, animation, laid.bone_map, frames)
     rate = scene_rate(context.scene)
     check_frames.write(
         action, review.doubts(laid.take), check, float(laid.motion.timestamps[0]), float(frames[0]), rate
@@ -350,7 +383,7 @@ def _bake(
         frame_end=float(frames[-1]),
         bones=len(animation.bones),
         animation=animation,
-        keys=len(animation.bones) * len(frames) if kept is None else sum(len(moments) for moments in kept),
+        keys=keys,
         check=check,
         to_look_at=len(getattr(action, "video_to_pose_checks", ())),
     )
@@ -522,6 +555,12 @@ def _new_armature(context: bpy.types.Context, rig: Rig, name: str) -> Iterator[b
         if active is not None and mode != active.mode:
             bpy.ops.object.mode_set(mode=mode)
         raise
+
+
+def make_armature(context: bpy.types.Context, motion: Motion, name: str) -> bpy.types.Object:
+    """A new armature of a person's own proportions, at rest, selected and active."""
+    with _new_armature(context, retarget.rig_from_motion(motion), name) as armature:
+        return armature
 
 
 def _link_visibly(context: bpy.types.Context, armature: bpy.types.Object) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 
 import bpy
@@ -13,8 +14,10 @@ from .core.video_to_pose.kinematics import pose_matrices
 from .core.video_to_pose.retarget import BoneMap
 from .core.video_to_pose.retarget.fidelity import limb_errors_of
 from .core.video_to_pose.types import Motion, RigAnimation
+from .steps import Steps
 
 _SAMPLES = 9
+_STEP_S = 0.02
 _LIMIT_DEG, _LIMIT_SHARE = 3.0, 0.005  # of a limb's direction; of the rig's extent, for joints
 
 
@@ -64,8 +67,8 @@ def check_pose(
     animation: RigAnimation,
     bone_map: BoneMap,
     frames: NDArray[np.float64],
-) -> Check:
-    """Read the pose back at some moments; the scene's current frame is as it was afterwards.
+) -> Steps[Check]:
+    """Read the pose back at some moments; the scene's current frame is as it was after each step.
 
     Args:
         context: with the scene that shows the action.
@@ -76,7 +79,7 @@ def check_pose(
         frames: (F,) scene frames of the keys.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(_SAMPLES, len(frames))).round().astype(int))
-    posed = _posed(context.scene, armature, animation.rig.names, frames[chosen])
+    posed = yield from _posed(context.scene, armature, animation.rig.names, frames[chosen])
     part = replace(
         animation,
         timestamps=animation.timestamps[chosen],
@@ -109,16 +112,21 @@ def check_pose(
 
 def _posed(
     scene: bpy.types.Scene, armature: bpy.types.Object, names: tuple[str, ...], frames: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(n, N, 4, 4) armature-space pose matrices as Blender evaluates them."""
-    current, subframe = scene.frame_current, scene.frame_subframe
+) -> Steps[NDArray[np.float64]]:
+    """(n, N, 4, 4) armature-space pose matrices as Blender evaluates them, as many at a step as take little time."""
     out = np.empty((len(frames), len(names), 4, 4))
-    try:
-        for n, frame in enumerate(frames):
-            whole = int(np.floor(frame))
-            scene.frame_set(whole, subframe=float(frame - whole))
-            bones = armature.pose.bones
-            out[n] = [bones[name].matrix for name in names]
-    finally:
-        scene.frame_set(current, subframe=subframe)
+    done = 0
+    while done < len(frames):
+        began = time.perf_counter()
+        current, subframe = scene.frame_current, scene.frame_subframe
+        try:
+            while done < len(frames) and time.perf_counter() - began < _STEP_S:
+                whole = int(np.floor(frames[done]))
+                scene.frame_set(whole, subframe=float(frames[done] - whole))
+                bones = armature.pose.bones
+                out[done] = [bones[name].matrix for name in names]
+                done += 1
+        finally:
+            scene.frame_set(current, subframe=subframe)
+        yield None
     return out

@@ -317,7 +317,7 @@ def _take_steps(bringing: Bringing, share_s: float | None) -> None:
     job = bringing.job
     began = time.monotonic()
     try:
-        with _in_scene(_scene_of(job.order)):
+        with in_scene(_scene_of(job.order)):
             while share_s is None or time.monotonic() < began + share_s:
                 waiting = next(bringing.steps)
                 if waiting is not None and share_s is None:
@@ -360,7 +360,7 @@ def _let_go() -> None:
     bringing, State.bringing = State.bringing, None
     if bringing is None:
         return
-    with contextlib.suppress(VideoToPoseError, ReferenceError), _in_scene(_scene_of(bringing.job.order)):
+    with contextlib.suppress(VideoToPoseError, ReferenceError), in_scene(_scene_of(bringing.job.order)):
         bringing.steps.close()
 
 
@@ -371,7 +371,7 @@ def _bring(job: Job) -> Steps[list[rigs.Result]]:
         path = job.takes[job.brought]
         armature = _target_of(order) if job.brought == 0 else None
         take = yield from aside(lambda path=path: take_file.load(path))
-        results.append(rigs.apply_take(bpy.context, take, armature, replace(order.apply, take=path)))
+        results.append((yield from rigs.apply_steps(bpy.context, take, armature, replace(order.apply, take=path))))
         job.brought += 1
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message=f"Video to Pose: {job.name}")
@@ -500,7 +500,7 @@ def _as_error(outcome: Outcome) -> VideoToPoseError:
 
 
 @contextlib.contextmanager
-def _in_scene(scene: bpy.types.Scene) -> Iterator[None]:
+def in_scene(scene: bpy.types.Scene) -> Iterator[None]:
     """A window's context that shows the scene: timers run without a window, and operators follow what one shows."""
     windows = _windows()
     window = next((window for window in windows if window.scene == scene), windows[0] if windows else None)

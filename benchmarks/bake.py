@@ -44,7 +44,7 @@ def main() -> None:
 def measure(bone_count: int, frame_count: int, repeats: int, with_insert: bool) -> dict[str, object]:
     """Seconds for each rotation mode (the best of some), and how exactly the keys read back."""
     import bpy
-    from video_to_pose_extension import actions, rigs
+    from video_to_pose_extension import actions, rigs, steps
     from video_to_pose_extension.core.video_to_pose.rotation import make_continuous, normalize
     from video_to_pose_extension.core.video_to_pose.types import Rig, RigAnimation
 
@@ -68,8 +68,8 @@ def measure(bone_count: int, frame_count: int, repeats: int, with_insert: bool) 
         runs = []
         for _ in range(repeats):
             began = time.perf_counter()
-            with actions.new_action(armature, "Bench") as action:
-                actions.write_keys(action, armature, animation, frames)
+            with actions.new_action("Bench") as action, actions.assigned(armature, action):
+                steps.finished(actions.write_keys(action, armature, animation, frames))
             runs.append(time.perf_counter() - began)
         seconds[mode.lower()] = round(min(runs), 4)
         if mode == "QUATERNION":
