@@ -6,7 +6,7 @@ import textwrap
 import bpy
 from bpy.props import IntProperty
 
-from . import session
+from . import session, setup_view
 from .core.video_to_pose.errors import VideoToPoseError
 from .jobs import Job, Outcome, Status
 
@@ -214,10 +214,13 @@ def draw_outcome(column: bpy.types.UILayout, outcome: Outcome, characters: int, 
         _draw_text(column, outcome.hint, "BLANK1", characters)
     for warning in outcome.warnings:
         _draw_text(column, warning, "INFO", characters)
-    if outcome.code in _SETUP_CODES:
+    if outcome.code in _SETUP_CODES and setup_view.has_engine(bpy.context):  # else the button stands above
         column.separator()
-        column.operator("video_to_pose.install_engine", icon="IMPORT")
-        column.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__
+        row = column.row(align=True)
+        row.operator("video_to_pose.install_engine", icon="IMPORT")
+        row.operator("video_to_pose.doctor", text="", icon="HEART")
+        row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
+        setup_view.draw_faults(column, characters)
     if bad and job is not None:
         column.separator()
         row = column.row(align=True)

@@ -154,8 +154,23 @@ def draw_first_steps(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
     row = box.row(align=True)
     row.scale_y = 1.5
     row.operator("video_to_pose.install_engine", icon="IMPORT")
+    row.operator("video_to_pose.doctor", text="", icon="HEART")
     row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
+    draw_faults(box, characters)
     return True
+
+
+def draw_faults(column: bpy.types.UILayout, characters: int) -> None:
+    """What the doctor found wrong that capturing needs, each with its mend; all of it stands in the preferences.
+
+    Args:
+        column: of the sidebar.
+        characters: that fit into a line beside an icon.
+    """
+    for finding in session.State.findings:
+        if finding.needed and not finding.ok:
+            _draw_lines(column, f"{finding.name}: {finding.found}", "CANCEL", characters)
+            _draw_lines(column, finding.mend, "FORWARD", characters)
 
 
 def has_engine(context: bpy.types.Context) -> bool:
