@@ -9,6 +9,8 @@ from . import (
     clip,
     errands,
     job_list,
+    live,
+    live_panel,
     nla_tracks,
     operators,
     overlay,
@@ -28,6 +30,7 @@ _MODULES = (
     *(bone_maps, properties, session, preferences, setup, operators, job_list, panel),
     *(pictures, errands, clip, people),
     *(check_frames, overlay, solve_operators, nla_tracks, result_panel),
+    *(live, live_panel),
 )
 
 

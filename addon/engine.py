@@ -198,7 +198,9 @@ class Worker:
         SetupError: it cannot be started.
     """
 
-    def __init__(self, python: Engine | Path, job: protocol.Job, online: bool = True, log: Path | None = None) -> None:
+    def __init__(
+        self, python: Engine | Path, job: protocol.Order, online: bool = True, log: Path | None = None
+    ) -> None:
         started = python if isinstance(python, Engine) else Engine(python)
         self._stderr = tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115 (closed in _over)
         self._before = self._stderr.seek(0, os.SEEK_END)
@@ -267,6 +269,11 @@ class Worker:
         if self._cancel_at is None and self.final is None:
             self._cancel_at = time.monotonic()
             self._send(protocol.CANCEL_LINE)
+
+    def tell(self, line: str) -> None:
+        """Say something further to a worker at its job, such as `protocol.encode_record`."""
+        if self.final is None and not self.cancelling:
+            self._send(line)
 
     def close(self) -> None:
         """End the worker now, if it still runs, and wait until it has gone."""

@@ -25,7 +25,7 @@ class CapturePanel(_InTab, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         fields = context.scene.video_to_pose
-        characters = _characters(context)
+        characters = characters_in(context)
         clip.draw(layout.column(), context.scene, characters)
         people.draw(layout.column(), context.scene, characters)
         layout.row(align=True).prop(fields, "quality", expand=True)
@@ -148,7 +148,7 @@ def _sureness(slot: bone_maps.BoneSlot) -> str:
     return "CHECKMARK" if slot.confidence > 0.8 else "QUESTION"
 
 
-def _characters(context: bpy.types.Context) -> int:
+def characters_in(context: bpy.types.Context) -> int:
     """About how many characters fit beside an icon; labels do not wrap by themselves."""
     width = context.region.width if context.region is not None else 300
     scale = context.preferences.system.ui_scale or 1.0  # 0 while there is no window
