@@ -33,7 +33,7 @@ class Progress:
 pipeline = types.ModuleType("video_to_pose.pipeline")
 pipeline.Progress = Progress
 pipeline.confidence_spans = lambda take: []
-def capture(video, settings, progress):
+def capture(video, settings, progress, **options):
 BODY
 pipeline.capture = capture
 sys.modules["video_to_pose.pipeline"] = video_to_pose.pipeline = pipeline
