@@ -14,7 +14,10 @@ from numpy.typing import ArrayLike
 
 from .core.video_to_pose.types import Camera, Take
 
+_OURS = "video_to_pose"  # custom property of images that are loaded for one camera alone
 _SENSOR_MM = 36.0
+_OFFSET = "background_images[0].image_user.frame_offset"
+_SAME_PACE = 5e-4  # a frame in a minute and more
 _ACTION = "video_to_pose_action"  # custom property of our cameras
 
 
@@ -38,31 +41,82 @@ def matching_camera(
         frame: scene frame of the Take's first moment.
         moved: (3,) where the Take's origin lies in the scene.
         action: that it came with; `cameras_of` finds it by that.
-
-    The video plays frame by frame, so it is in step while the scene has the clip's frame rate.
     """
     data = bpy.data.cameras.new(name)
     camera = bpy.data.objects.new(name, data)
-    clip = None
     try:
         place_camera(context.scene, camera, take.camera, moved)
         if action is not None:
             camera[_ACTION] = action
         context.scene.collection.objects.link(camera)
         if video is not None and video.is_file():
-            clip = bpy.data.movieclips.load(str(video))
-            skipped = take.motion.timestamps[0] * (clip.fps or take.motion.frame_rate)
-            clip.frame_start, clip.frame_offset = round(frame), round(float(skipped))
-            picture = data.background_images.new()
-            picture.source, picture.clip, picture.alpha = "MOVIE_CLIP", clip, 1.0
-            data.show_background_images = True
+            show_video(context.scene, camera, video, take, frame)
         yield camera
     except BaseException:
-        if clip is not None:
-            bpy.data.movieclips.remove(clip)
+        _hide_video(data)
         bpy.data.objects.remove(camera)
         bpy.data.cameras.remove(data)
         raise
+
+
+def show_video(scene: bpy.types.Scene, camera: bpy.types.Object, video: Path, take: Take, frame: float) -> None:
+    """Put a video behind what a camera sees, in step with the keys; one of ours that was there before goes.
+
+    A movie clip plays frame by frame, which is right in a scene of the video's own rate. In others the video is an
+    image whose frame a driver chooses; it is no script, so nobody has to allow it.
+
+    Args:
+        scene: whose frame rate counts.
+        camera: one of ours.
+        video: a file that is there.
+        take: captured from it.
+        frame: scene frame of the Take's first moment.
+    """
+    data = camera.data
+    _hide_video(data)
+    clip = bpy.data.movieclips.load(str(video))
+    own_rate = clip.fps or take.motion.frame_rate
+    first, skipped = round(frame), round(float(take.motion.timestamps[0] * own_rate))
+    pace = own_rate / (scene.render.fps / scene.render.fps_base)
+    picture = data.background_images.new()
+    picture.alpha = 1.0
+    if abs(pace - 1) < _SAME_PACE:
+        clip.frame_start, clip.frame_offset = first, skipped
+        picture.source, picture.clip = "MOVIE_CLIP", clip
+    else:
+        bpy.data.movieclips.remove(clip)
+        image = bpy.data.images.load(str(video))
+        image[_OURS] = True
+        picture.source, picture.image = "IMAGE", image
+        user = picture.image_user
+        user.frame_start, user.use_auto_refresh = first, True
+        user.frame_duration = int(np.ceil(max(image.frame_duration, 1) * max(1.0, 1.0 / pace)))  # in scene frames
+        driver = data.driver_add(_OFFSET).driver
+        driver.type = "SCRIPTED"
+        driver.expression = f"floor((frame - {first}) * {pace - 1:.9f} + {skipped}.5)"
+    data.show_background_images = True
+
+
+def video_of(camera: bpy.types.Object) -> Path | None:
+    """The file that is shown behind what a camera sees; None where there is none."""
+    for picture in camera.data.background_images:
+        shown = picture.clip if picture.source == "MOVIE_CLIP" else picture.image
+        if shown is not None:
+            return Path(bpy.path.abspath(shown.filepath))
+    return None
+
+
+def _hide_video(data: bpy.types.Camera) -> None:
+    """Take away what `show_video` made."""
+    if data.animation_data is not None and data.animation_data.drivers.find(_OFFSET) is not None:
+        data.driver_remove(_OFFSET)
+    for picture in list(data.background_images):
+        clip, image = picture.clip, picture.image
+        data.background_images.remove(picture)
+        if clip is not None and clip.users == 0:
+            bpy.data.movieclips.remove(clip)
+        if image is not None and image.get(_OURS):  # Blender goes on counting the picture as its user
+            bpy.data.images.remove(image)
 
 
 def place_camera(scene: bpy.types.Scene, camera: bpy.types.Object, seen: Camera, moved: ArrayLike = (0, 0, 0)) -> None:
