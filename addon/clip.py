@@ -285,6 +285,7 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters: int) ->
         column.label(text="Drop a video on the viewport, or pick one", icon="FILE_MOVIE")
         return
     if clip is None:
+        _draw_range(layout.box(), fields)
         return
     if clip.problem is not None:
         told = layout.box().column(align=True)
@@ -296,17 +297,23 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters: int) ->
         return
     facts = clip.facts
     box = layout.box()
+    row = box.row()
     icon = pictures.icon_of(facts.picture)
     if icon:
-        box.template_icon(icon_value=icon, scale=6.0)
-    column = box.column(align=True)
+        row.template_icon(icon_value=icon, scale=4.2)
+    column = row.column(align=True)
     for line in describe(facts):
         column.label(text=line)
-    row = box.row(align=True)
+    _draw_range(box, fields)
+
+
+def _draw_range(box: bpy.types.UILayout, fields: Any) -> None:
+    column = box.column(align=True)
+    row = column.row(align=True)
     row.prop(fields, "start_s")
     row.operator("video_to_pose.set_range", text="", icon="TRIA_LEFT_BAR").end = "FROM"
-    row = box.row(align=True)
-    row.prop(fields, "end_s")
+    row = column.row(align=True)
+    row.prop(fields, "end_s", text="To" if fields.end_s else "To (0: End)")
     row.operator("video_to_pose.set_range", text="", icon="TRIA_RIGHT_BAR").end = "TO"
     row = box.row(align=True)
     row.operator("video_to_pose.watch_video", icon="FILE_MOVIE")
@@ -315,12 +322,14 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters: int) ->
 
 
 def describe(facts: protocol.Clip) -> list[str]:
-    """What a video is, in two lines."""
+    """What a video is, in short lines."""
     rate = f"{facts.frame_rate:.2f}".rstrip("0").rstrip(".")
     about = "about " if facts.is_variable else ""
     return [
-        f"{told_length(facts.duration_s)}, {facts.frame_count} frames",
-        f"{facts.width} × {facts.height}, {about}{rate} frames/s",
+        told_length(facts.duration_s),
+        f"{facts.frame_count} frames",
+        f"{about}{rate} frames/s",
+        f"{facts.width} × {facts.height}",
     ]
 
 

@@ -523,7 +523,7 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters: int) ->
         _draw_search(layout, State.search)
         return
     row = layout.row(align=True)
-    row.operator("video_to_pose.find_people", text="Find People Again" if people else "Find People", icon="COMMUNITY")
+    row.operator("video_to_pose.find_people", text="Find Again" if people else "Find People", icon="COMMUNITY")
     row.prop(fields, "max_people", text="Up to")
     if people is not None:
         row.operator("video_to_pose.clear_people", text="", icon="X")

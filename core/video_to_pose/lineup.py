@@ -24,6 +24,7 @@ MOST_PEOPLE = 24
 _PICTURES = 6  # of a person, spread over the time in which they are seen
 _PERSON_PX, _CLIP_PX = 160, 512
 _ROOM = 0.12  # of a person's size around them in their picture
+_WIDEST = 4 / 3
 _CLIP_AT = 0.1  # of its length: the first frames are often black
 _SEEK_S = 8.0  # frames farther apart than this are sought, nearer ones reached by reading on
 
@@ -69,9 +70,16 @@ def glance(path: Path, picture: Path) -> video.VideoInfo:
     info = video.probe(path)
     for time_s in (_CLIP_AT * info.duration_s, 0.0):  # where a clip breaks off early, its start is there
         with suppress(InputError), closing(video.read_frames(path, VideoSettings(time_s))) as frames:  # type: ignore[type-var]
-            _write_picture(next(iter(frames)).rgb, picture, _CLIP_PX)
+            _write_picture(_middle(next(iter(frames)).rgb), picture, _CLIP_PX)
             break
     return info
+
+
+def _middle(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A wide picture's middle: panels show pictures in squares, which would leave little of one."""
+    height, width = rgb.shape[:2]
+    cut = min(max(0, width - round(height * _WIDEST)), width // 4) // 2
+    return rgb[:, cut : width - cut]
 
 
 def line_up(
