@@ -11,10 +11,12 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
+from . import clip, quality
 from .core.video_to_pose.settings import (
     CameraSettings,
     CaptureSettings,
     DetectSettings,
+    LiftSettings,
     MotionSettings,
     RetargetSettings,
     TrackSettings,
@@ -102,6 +104,14 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         name="Video",
         description="The video to capture from: one person, the whole body in view, a camera that stands still",
         subtype="FILE_PATH",
+        update=clip.look_at_changed,
+    )
+    quality: EnumProperty(
+        name="Quality",
+        description="Detector, lifter and device at once; each can be chosen under Options",
+        items=quality.ITEMS,
+        get=quality.get,
+        set=quality.put,
     )
     target: EnumProperty(name="Target", description="What the captured motion is put on", items=_TARGETS)
     armature: PointerProperty(
@@ -179,6 +189,23 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         description="How carefully the person is looked for in each frame",
         items=_VARIANTS,
         default=_DEFAULT.detect.variant,
+    )
+    lifter: EnumProperty(
+        name="Lifter",
+        description="The network that finds the third dimension",
+        items=quality.LIFTERS,
+        default=_DEFAULT.lift.lifter,
+    )
+    flip: BoolProperty(
+        name="Mirror and Average",
+        description="Lift each pose as filmed and mirrored, and take the mean: truer, at half the speed",
+        default=_DEFAULT.lift.flip,
+    )
+    device: EnumProperty(
+        name="Device",
+        description="What the networks run on. One that is not there is refused and never quietly replaced",
+        items=quality.DEVICES,
+        default=_DEFAULT.detect.device,
     )
     person: EnumProperty(
         name="Person",
@@ -282,8 +309,9 @@ def capture_settings(properties: VideoToPoseProperties) -> CaptureSettings:
     camera, motion = solving(properties)
     return CaptureSettings(
         video=VideoSettings(start_s=_exact(properties.start_s), end_s=_exact(properties.end_s) or None),
-        detect=DetectSettings(variant=properties.variant, max_people=properties.max_people),
+        detect=DetectSettings(variant=properties.variant, max_people=properties.max_people, device=properties.device),
         track=TrackSettings(person=properties.person),
+        lift=LiftSettings(lifter=properties.lifter, flip=properties.flip, device=properties.device),
         camera=camera,
         motion=motion,
     )
