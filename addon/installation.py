@@ -134,6 +134,8 @@ def read_bundle(path: Path, python: str, platform: str) -> Bundle:
     Raises:
         SetupError: it is no bundle, damaged, or for another system or Python.
     """
+    if not path.is_file():
+        raise SetupError(f"There is no bundle {path}.", "Choose the file again.", "bundle-missing")
     try:
         with zipfile.ZipFile(path) as archive:
             told = json.loads(archive.read("bundle.json"))
