@@ -33,6 +33,7 @@ GRACE_S = 0.7
 """How long a cancelled worker may take to tidy up before it is terminated, and then before it is killed."""
 
 _HASTE_S = 0.5
+_NICENESS = 5
 
 MODELS_VARIABLE = "VIDEO_TO_POSE_WEIGHTS"
 """Names the folder of model files to the engine; a user who has set it is obeyed."""
@@ -214,13 +215,17 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 env=started.environment() | ({} if online else {"VIDEO_TO_POSE_OFFLINE": "1"}),
-                creationflags=no_window(),
+                creationflags=no_window() | _low_priority(),
             )
         except OSError as error:
             self._stderr.close()
             raise not_python(started.python) from error
         assert self._process.stdin is not None and self._process.stdout is not None  # they are pipes
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):  # whoever works in Blender goes first; for Windows see _low_priority
+                own = os.getpriority(os.PRIO_PROCESS, 0)
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, own + _NICENESS)
         self._reader = threading.Thread(target=self._read, name="video-to-pose", daemon=True)
         self._reader.start()
         self._send(protocol.encode_job(job))
@@ -395,6 +400,10 @@ def clean_environment() -> dict[str, str]:
     """This process's environment without the settings of its Python."""
     dropped = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONUSERBASE", "__PYVENV_LAUNCHER__")
     return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def _low_priority() -> int:
+    return subprocess.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 0
 
 
 def no_window() -> int:
