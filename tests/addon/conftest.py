@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real Blender, a fresh process for each state, on the staged tree: what is tested is what ships."""
+"""Real Blender, a fresh process for each state, with the zip that users install: what is tested is what ships.
+
+The zip is installed once, by Blender itself; each test gets the installed extension in user folders of its own.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -22,7 +26,14 @@ from video_to_pose.skeleton import BODY_22
 from video_to_pose.types import Camera, KeypointTrack, Motion, Take
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = "video_to_pose_extension"
+PACKAGE = "bl_ext.user_default.video_to_pose"
+ALIAS = "video_to_pose_extension"
+"""What programs of tests call the extension."""
+
+_INSTALL = """
+import bpy, sys
+print(bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=False))
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,7 +56,6 @@ import json, sys
 from pathlib import Path
 import bpy
 import numpy as np
-sys.path.insert(0, str(Path(STAGED).parent))
 import {PACKAGE} as addon
 from {PACKAGE} import actions, engine, exports, operators, preferences, properties, rigs, session
 from {PACKAGE}.core.video_to_pose import errors, kinematics, protocol, retarget, settings
@@ -87,12 +97,20 @@ def answer(value):
 
 
 class Blender:
-    """Runs code in a Blender of its own, with user folders of its own."""
+    """Runs code in a Blender of its own, with user folders of its own in which the extension is installed.
+
+    Args:
+        staged: an installed extension; None: Blender begins without.
+        home: the user folders.
+    """
 
     prelude = PRELUDE
 
-    def __init__(self, staged: Path, home: Path) -> None:
+    def __init__(self, staged: Path | None, home: Path) -> None:
         self.staged, self.home = staged, home
+        if staged is not None:
+            installed = home / "extensions" / "user_default" / staged.name
+            shutil.copytree(staged, installed, copy_function=os.link)
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "BLENDER_"))}
@@ -103,7 +121,7 @@ class Blender:
         """Run code and return what it handed to ``answer``."""
         done = self.python(
             "-c",
-            f"STAGED = {str(self.staged)!r}\n" + prelude + textwrap.dedent(code) + EPILOGUE,
+            f"STAGED = {str(self.staged)!r}\n{prelude}{textwrap.dedent(code)}".replace(ALIAS, PACKAGE) + EPILOGUE,
             *arguments,
             timeout=timeout,
         )
@@ -127,8 +145,18 @@ class Blender:
 
 
 @pytest.fixture(scope="session")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_addon.stage(tmp_path_factory.mktemp("staged") / PACKAGE)
+def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip that users install."""
+    return build_addon.build(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def staged(extension: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension as Blender has installed it from the zip."""
+    home = tmp_path_factory.mktemp("installed")
+    done = Blender(None, home).python("-c", _INSTALL + EPILOGUE, extension)
+    assert "{'FINISHED'}" in done.stdout, done.stdout + done.stderr
+    return home / "extensions" / "user_default" / "video_to_pose"
 
 
 @pytest.fixture
