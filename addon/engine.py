@@ -29,7 +29,7 @@ REQUIREMENTS = Path(__file__).resolve().parent / "engine_requirements.txt"
 PACKAGES = ("av", "mediapipe", "numpy", "onnxruntime", "platformdirs", "scipy")
 """What the worker imports; present in a Python that can run it."""
 
-GRACE_S = 0.7
+GRACE_S = 0.5
 """How long a cancelled worker may take to tidy up before it is terminated, and then before it is killed."""
 
 _HASTE_S = 0.5

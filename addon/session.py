@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import platform
 import shutil
 import tempfile
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -36,6 +38,7 @@ from .steps import Steps, aside
 _TICK_S = 0.1
 _SHARE_S = 0.02  # of a tick, for bringing a take into the scene
 
+_PATIENCE_S = 5.0
 _UNFINISHED = ".unfinished "
 _STALE_S = 86400.0
 
@@ -48,11 +51,13 @@ class Running:
         job: which one.
         worker: the process.
         folder: where it writes; goes with it.
+        until: moment of the monotonic clock when patience ends with one that has nothing to do any more.
     """
 
     job: Job
     worker: engine.Worker
     folder: Path
+    until: float = math.inf
 
 
 @dataclass
@@ -74,7 +79,7 @@ class State:
     jobs: ClassVar[list[Job]] = []
     running: ClassVar[Running | None] = None
     bringing: ClassVar[Bringing | None] = None
-    leaving: ClassVar[list[engine.Worker]] = []
+    leaving: ClassVar[list[Running]] = []
     installation: ClassVar[installation.Installation | None] = None
     findings: ClassVar[list[doctor.Finding]] = []
     visit: ClassVar[doctor.Examination | None] = None
@@ -145,11 +150,10 @@ def active() -> list[Job]:
 
 
 def cancel(job: Job) -> None:
-    """Stop a job; takes that are there already are kept."""
+    """Stop a job, at once for the panel, within a second for the process; takes that are there already are kept."""
     if State.running is not None and State.running.job is job:
         State.running.worker.cancel()
-        job.stage, job.done = "Stopping", None
-        return
+        _leave()
     if State.bringing is not None and State.bringing.job is job:
         _let_go()
     if not job.status.is_over:
@@ -174,9 +178,6 @@ def retry(job: Job) -> None:
 
 def remove(job: Job) -> None:
     """Take a job off the list, cancelled if need be. Its takes stay on disk."""
-    if State.running is not None and State.running.job is job:
-        State.running.worker.close()
-        _forget_running()
     cancel(job)
     State.jobs.remove(job)
 
@@ -205,7 +206,7 @@ def advance(wait_s: float = 0.0) -> None:
     _start_next()
     _listen(wait_s)
     _bring_some()
-    State.leaving = [worker for worker in State.leaving if not worker.gone]
+    _see_out()
 
 
 def _go() -> None:
@@ -217,16 +218,14 @@ def _go() -> None:
         except BaseException:
             stop()
             raise
-        for worker in State.leaving:
-            worker.close()
-        State.leaving = []
+        _see_out(now=True)
     elif not bpy.app.timers.is_registered(_tick):
         bpy.app.timers.register(_tick, first_interval=0.0, persistent=True)
 
 
 def _start_next() -> None:
-    if State.running is not None or State.installation is not None:
-        return
+    if State.running is not None or State.leaving or State.installation is not None:
+        return  # one engine at a time: each takes what processors and memory there are
     job = next((job for job in State.jobs if job.status is Status.WAITING), None)
     if job is None:
         return
@@ -251,13 +250,10 @@ def _listen(wait_s: float) -> None:
         return
     job, worker = running.job, running.worker
     for message in worker.poll(wait_s):
-        if not worker.cancelling:
-            job.note(message)
+        job.note(message)
     if worker.final is None:
         return
     try:
-        if worker.cancelling:
-            raise Cancelled
         job.takes = [_keep(engine.taken(worker.final), user_folder("takes"), job.name)]
         job.status, job.stage, job.done = Status.CAPTURED, "Bringing the motion into the scene", None
         job.log.write(f"kept {', '.join(map(str, job.takes))}")
@@ -267,14 +263,29 @@ def _listen(wait_s: float) -> None:
         job.end(Status.FAILED, explain(error))
     except OSError as error:
         job.end(Status.FAILED, explain(_unwritable(error)))
-    _forget_running()
+    _leave()
 
 
-def _forget_running() -> None:
+def _leave() -> None:
+    """The running worker is done with; whatever of it is still there goes by and by."""
     if State.running is not None:
-        shutil.rmtree(State.running.folder, ignore_errors=True)
-        State.leaving.append(State.running.worker)
+        State.running.until = time.monotonic() + _PATIENCE_S
+        State.leaving.append(State.running)
         State.running = None
+
+
+def _see_out(now: bool = False) -> None:
+    """Remove what workers leave behind that have gone; `now` waits for them, a second at most."""
+    still = []
+    for left in State.leaving:
+        if now or time.monotonic() > left.until:
+            left.worker.close()
+        left.worker.poll()
+        if left.worker.gone:
+            shutil.rmtree(left.folder, ignore_errors=True)
+        else:
+            still.append(left)
+    State.leaving = still
 
 
 def _keep(take: Path, folder: Path, name: str) -> Path:
@@ -343,11 +354,10 @@ def _take_steps(bringing: Bringing, share_s: float | None) -> None:
             f"The capture could not be brought into the scene: {type(error).__name__}: {error}",
             "This is a fault of the add-on: please report it with the log.",
             "fault",
+            traceback.format_exc(),
             take=_first(job),
         )
         job.end(Status.FAILED, fault)
-        State.bringing = None
-        raise
     State.bringing = None
 
 
@@ -459,12 +469,8 @@ def _windows() -> list[bpy.types.Window]:
 def _drop(message: str, hint: str) -> None:
     """End all jobs and wait until their processes have gone; takes that are there already are kept."""
     _let_go()
-    if State.running is not None:
-        State.running.worker.close()
-        _forget_running()
-    for worker in State.leaving:
-        worker.close()
-    State.leaving = []
+    _leave()
+    _see_out(now=True)
     for job in active():
         kept = "The take is kept: put it on an armature of your choice." if job.takes else hint
         job.end(Status.CANCELLED, Outcome(message, kept, "cancelled", take=_first(job)))

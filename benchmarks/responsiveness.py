@@ -4,7 +4,8 @@
 blender --python benchmarks/responsiveness.py -- --engine-python PYTHON [--video CLIP] [--out FIGURES.json]
 
 It needs a window, for which a virtual screen will do; Blender closes when it is done. A tick is a timer of 5 ms, a
-redraw one of the sidebar, which is asked for at each tick. *Held* is the longest that one call of the add-on's own
+redraw one of the sidebar, which is asked for at each tick. Software OpenGL draws a viewport in hundreds of
+milliseconds, so gaps without one are told apart. *Held* is the longest that one call of the add-on's own
 timer kept Blender waiting, *computing* the processor's time in it, which other programs cannot lengthen.
 """
 
@@ -45,6 +46,7 @@ class Span:
 
     ticks: list[float] = field(default_factory=list)
     redraws: list[float] = field(default_factory=list)
+    viewports: list[float] = field(default_factory=list)
     held: list[float] = field(default_factory=list)
     worked: list[float] = field(default_factory=list)
 
@@ -55,10 +57,14 @@ class Span:
             return round(1000 * float(np.diff(moments).max()), 1) if len(moments) > 1 else float("nan")
 
         gaps = np.diff(self.ticks)
+        drawn = np.searchsorted(self.ticks, self.viewports)
+        quiet = np.delete(gaps, drawn[(drawn > 0) & (drawn <= len(gaps))] - 1)
         return {
             "seconds": round(self.ticks[-1] - self.ticks[0], 2) if self.ticks else 0.0,
             "longest gap between ticks": longest_gap(self.ticks),
             "longest gap between redraws": longest_gap(self.redraws),
+            "longest gap in which no viewport was drawn": round(1000 * float(quiet.max(initial=0.0)), 1),
+            "viewports drawn": len(self.viewports),
             "gaps between ticks over 100 ms": int((gaps > 0.1).sum()),
             "median gap between ticks": round(1000 * float(np.median(gaps)), 1) if len(gaps) else float("nan"),
             "longest held by the add-on": round(1000 * max(self.held, default=0.0), 1),
@@ -94,6 +100,9 @@ class Measurement:
 
     def redrawn(self) -> None:
         self.span.redraws.append(time.perf_counter())
+
+    def viewport_drawn(self) -> None:
+        self.span.viewports.append(time.perf_counter())
 
     def part(self, name: str) -> None:
         """Here a part ends; the next one begins."""
@@ -146,6 +155,11 @@ def script(measurement: Measurement, options: argparse.Namespace) -> Iterator[No
     measurement.part("settling")
     yield from seconds(5.0)
     measurement.part("idle")
+    for _ in range(10):
+        for area in bpy.context.window_manager.windows[0].screen.areas:
+            area.tag_redraw()
+        yield
+    measurement.part("drawing the viewport ten times")
 
     fields = bpy.context.scene.video_to_pose
     fields.video = str(options.video)
@@ -258,6 +272,7 @@ def main() -> None:
 
     measurement = Measurement(lambda own: script(own, options), done)
     bpy.types.SpaceView3D.draw_handler_add(measurement.redrawn, (), "UI", "POST_PIXEL")
+    bpy.types.SpaceView3D.draw_handler_add(measurement.viewport_drawn, (), "WINDOW", "POST_PIXEL")
     bpy.app.timers.register(measurement.tick, first_interval=1.0)
 
 
