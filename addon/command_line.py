@@ -138,7 +138,9 @@ def _convert(options: argparse.Namespace, outputs: list[Path]) -> None:
     cli._check_endings(outputs, ENDINGS)
     cli._check_places(outputs, [source])
     of_clip = {action.dest: getattr(options, action.dest) for action in KIND.parser()._actions}
-    clip = batch.Clip(source.name, str(source), tuple(map(str, outputs)), of_clip)
+    name = " | ".join(map(str, (source, *outputs)))  # of this very job: two of them never meet
+    clip = batch.Clip(name, str(source), tuple(map(str, outputs)), of_clip)
+    batch.clear_unfinished(clip)
     try:
         with batch.outputs_whole(clip) as unfinished:
             tell = _Progress(options).tell
