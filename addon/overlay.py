@@ -82,7 +82,7 @@ class Person:
         times = self.track.timestamps
         since = (self.played.action_frame(scene_frame) - self.frame_start) / self.rate
         step = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
-        index = round(since / step)
+        index = math.floor(since / step + 0.5)  # as the video behind it rounds
         return index if 0 <= index < len(times) else None
 
 
