@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..settings import PERSON_CHOICES, TrackSettings
-from .people import Person2D, Sightings, body_box, body_size
+from .people import Person2D, Sightings, body_box, body_size, during, overlapping
 
 Array = NDArray[Any]
 
@@ -273,7 +273,7 @@ def is_still(seen: Sightings, track: list[int]) -> bool:
     return bool(np.quantile(np.linalg.norm(held.std(axis=0), axis=-1), 0.8) < _STILL)
 
 
-def _shapes(seen: Sightings, track: list[int]) -> Array:
+def _shapes(seen: Sightings, track: Array | list[int]) -> Array:
     """(N, K, 2) keypoints about the body's centre in (median) body sizes."""
     size = np.median(seen.sizes[track])
     return (seen.positions[track] - seen.centres[track][:, None]) / size
@@ -282,27 +282,31 @@ def _shapes(seen: Sightings, track: list[int]) -> Array:
 def _reflections(seen: Sightings, tracks: Sequence[list[int]], weights: Array) -> dict[int, int]:
     """Track -> the track that it mirrors: its left side moves as the other's right side does, at the same time."""
     found: dict[int, int] = {}
-    order = [int(i) for i in np.argsort(-weights)]
-    for place, i in enumerate(order):
-        for j in order[place + 1 :]:
-            if i not in found and j not in found and mirrors(seen, tracks[i], tracks[j]):
-                found[j] = i
+    rank = np.empty(len(tracks), dtype=int)
+    rank[np.argsort(-weights)] = np.arange(len(tracks))
+    pairs = [(i, j) if rank[i] < rank[j] else (j, i) for i, j in overlapping(seen, tracks)]
+    indices = [np.array(track) for track in tracks]
+    for i, j in sorted(pairs, key=lambda pair: (rank[pair[0]], rank[pair[1]])):
+        if i not in found and j not in found and mirrors(seen, indices[i], indices[j]):
+            found[j] = i
     return found
 
 
-def mirrors(seen: Sightings, one: list[int], other: list[int]) -> bool:
+def mirrors(seen: Sightings, one: Array, other: Array) -> bool:
     """Whether two tracks move as somebody and their mirror image do: up and down at once, left as right."""
+    first, last = max(seen.times[t[0]] for t in (one, other)), min(seen.times[t[-1]] for t in (one, other))
+    one, other = (during(seen, np.asarray(t), first, last) for t in (one, other))
     names = seen.found[one[0]].names
     sided = [(names.index(n), names.index("right_" + n[5:])) for n in names if n.startswith("left_")]
     sided = [pair for pair in sided if any(part in names[pair[0]] for part in ("wrist", "elbow", "knee", "ankle"))]
     _, a, b = np.intersect1d(seen.frames[one], seen.frames[other], return_indices=True)
     if len(a) < 10 or not sided:
         return False
-    times = seen.times[np.array(one)[a]]
+    times = seen.times[one[a]]
     if times[-1] - times[0] < _MIRROR_S:
         return False
     left, right = (list(side) for side in zip(*sided, strict=True))
-    heights = [_shapes(seen, [track[k] for k in part])[..., 1] for track, part in ((one, a), (other, b))]
+    heights = [_shapes(seen, track[part])[..., 1] for track, part in ((one, a), (other, b))]
     mine = np.concatenate([heights[0][:, left], heights[0][:, right]], axis=1)
     same = np.concatenate([heights[1][:, left], heights[1][:, right]], axis=1)
     crossed = np.concatenate([heights[1][:, right], heights[1][:, left]], axis=1)

@@ -14,7 +14,7 @@ No step joins over a cut.
 
 from __future__ import annotations
 
-from bisect import bisect
+from bisect import bisect, bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 Array = NDArray[Any]
 
@@ -444,12 +444,33 @@ def _cheapest(links: dict[tuple[int, int], float], glimpses: dict[int, float], c
     """
     if not links:
         return {}
-    rows = [i for i, _ in links] + list(glimpses) + list(range(count))
-    columns = [j for _, j in links] + list(glimpses) + [count + i for i in range(count)]
-    costs = [*links.values(), *glimpses.values(), *[_MOST_COST] * count]
-    matrix = coo_array((np.array(costs) + 1.0, (rows, columns)), shape=(count, 2 * count)).tocsr()  # 0 is no link
-    row, column = min_weight_full_bipartite_matching(matrix)
-    return {int(i): int(j) for i, j in zip(row, column, strict=True) if j < count and j != i}
+    rows, columns = (np.array(side) for side in zip(*links, strict=True))
+    costs = np.array(list(links.values()))
+    following: dict[int, int] = {}
+    # Matched part by part: the matching takes the square of what it is given at once.
+    _, part = connected_components(coo_array((costs, (rows, columns)), shape=(count, count)), directed=False)
+    order = np.argsort(part[rows], kind="stable")
+    edges = np.flatnonzero(np.diff(part[rows][order])) + 1
+    for some in np.split(order, edges):
+        members = np.unique(np.concatenate([rows[some], columns[some]]))
+        alone = np.array([place for place, i in enumerate(members) if int(i) in glimpses], dtype=int)
+        size = len(members)
+        unlinked = np.arange(size)
+        matrix = coo_array(
+            (
+                np.concatenate([costs[some], [glimpses[int(members[k])] for k in alone], np.full(size, _MOST_COST)])
+                + 1.0,  # 0 is no link
+                (
+                    np.concatenate([np.searchsorted(members, rows[some]), alone, unlinked]),
+                    np.concatenate([np.searchsorted(members, columns[some]), alone, size + unlinked]),
+                ),
+            ),
+            shape=(size, 2 * size),
+        ).tocsr()
+        for i, j in zip(*min_weight_full_bipartite_matching(matrix), strict=True):
+            if j < size and j != i:
+                following[int(members[i])] = int(members[j])
+    return following
 
 
 def _chain(tracks: list[Track], following: dict[int, int]) -> list[Track]:
@@ -502,12 +523,13 @@ def _split_at_changes(seen: Sightings, tracks: list[Track], stretches: list[Trac
     somebody vanished. What lies between the last clear sighting before and the first one after is parted where the
     look changes most at once.
     """
-    starts = {stretch[0] for stretch in stretches}
+    starts = np.zeros(len(seen.frames), dtype=bool)
+    starts[[stretch[0] for stretch in stretches]] = True
     parts = []
     for track in tracks:
         own = np.array(track)
         clear = np.flatnonzero(~seen.crowded[own])
-        doubtful = seen.crowded[own] | np.isin(own, list(starts))
+        doubtful = seen.crowded[own] | starts[own]
         doubtful[0] = False
         edges = [0]
         first = 0  # of `clear` since the last edge
@@ -538,40 +560,58 @@ class _Meeting:
     other: int
 
 
+def overlapping(seen: Sightings, tracks: Sequence[Track]) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of tracks that are there at the same time, in order; found without asking every pair."""
+    begins, ends = (np.array([seen.times[track[k]] for track in tracks]) for k in (0, -1))
+    order = np.argsort(begins, kind="stable")
+    pairs, running = [], []
+    for i in order.tolist():
+        running = [j for j in running if ends[j] >= begins[i]]
+        pairs += [(min(i, j), max(i, j)) for j in running]
+        running.append(i)
+    return sorted(pairs)
+
+
 def _meetings(seen: Sightings, tracks: list[Track]) -> list[_Meeting]:
     found = []
-    for i, a in enumerate(tracks):
-        for b in tracks[i + 1 :]:
-            first, last = max(seen.times[a[0]], seen.times[b[0]]), min(seen.times[a[-1]], seen.times[b[-1]])
-            if last <= first:
-                continue
-            times = np.unique(np.concatenate([seen.times[a], seen.times[b]]))
-            times = times[(times >= first) & (times <= last)]
-            places = [
-                np.stack([np.interp(times, seen.times[t], seen.centres[t, k]) for k in (0, 1)], 1) for t in (a, b)
-            ]
-            sizes = np.maximum(*(np.interp(times, seen.times[t], seen.sizes[t]) for t in (a, b)))
-            apart = np.linalg.norm(places[0] - places[1], axis=1) / sizes
-            close = np.flatnonzero(apart < _MEETING)
-            for run in np.split(close, np.flatnonzero(np.diff(times[close]) > 0.3) + 1) if len(close) else []:
-                closest = times[run[np.argmin(apart[run])]]
-                one, other = (t[int(np.searchsorted(seen.times[t], closest, side="right")) - 1] for t in (a, b))
-                found.append(_Meeting(float(times[run[0]]), float(times[run[-1]]), float(closest), one, other))
+    indices = [np.array(track) for track in tracks]
+    for i, j in overlapping(seen, tracks):
+        both = tracks[i], tracks[j]
+        first, last = max(seen.times[t[0]] for t in both), min(seen.times[t[-1]] for t in both)
+        if last <= first:
+            continue
+        a, b = (during(seen, indices[k], first, last) for k in (i, j))
+        times = np.unique(np.concatenate([seen.times[a], seen.times[b]]))
+        times = times[(times >= first) & (times <= last)]
+        places = [np.stack([np.interp(times, seen.times[t], seen.centres[t, k]) for k in (0, 1)], 1) for t in (a, b)]
+        sizes = np.maximum(*(np.interp(times, seen.times[t], seen.sizes[t]) for t in (a, b)))
+        apart = np.linalg.norm(places[0] - places[1], axis=1) / sizes
+        close = np.flatnonzero(apart < _MEETING)
+        for run in np.split(close, np.flatnonzero(np.diff(times[close]) > 0.3) + 1) if len(close) else []:
+            closest = times[run[np.argmin(apart[run])]]
+            one, other = (int(t[int(np.searchsorted(seen.times[t], closest, side="right")) - 1]) for t in (a, b))
+            found.append(_Meeting(float(times[run[0]]), float(times[run[-1]]), float(closest), one, other))
     return sorted(found, key=lambda meeting: meeting.closest)
+
+
+def during(seen: Sightings, track: Array, first: float, last: float) -> Array:
+    """A track's sightings from `first` to `last`, with one more on each side to interpolate from."""
+    at = seen.times.__getitem__
+    return track[max(bisect_left(track, first, key=at) - 1, 0) : bisect(track, last, key=at) + 1]
 
 
 def _mend_exchanges(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
     """Where two people met, exchange what follows if paths, sizes and looks before and after fit better so."""
-    tracks = [list(track) for track in tracks]
+    following = [np.array(track) for track in tracks]
     owner = np.zeros(len(seen.frames), dtype=int)
-    for i, track in enumerate(tracks):
+    for i, track in enumerate(following):
         owner[track] = i
     for meeting in _meetings(seen, tracks):
         i, j = int(owner[meeting.one]), int(owner[meeting.other])
         if i == j:
             continue
-        before = [_window(seen, tracks[k], meeting.begin - 2.0, meeting.begin) for k in (i, j)]
-        after = [_window(seen, tracks[k], meeting.end, meeting.end + 2.0) for k in (i, j)]
+        before = [_window(seen, following[k], meeting.begin - 2.0, meeting.begin) for k in (i, j)]
+        after = [_window(seen, following[k], meeting.end, meeting.end + 2.0) for k in (i, j)]
         if any(len(part) < 3 for part in before + after):
             continue
         ends = [_end(seen, part, last=True, within_s=0.25) for part in before]
@@ -580,17 +620,20 @@ def _mend_exchanges(seen: Sightings, tracks: list[Track], spread: Array) -> list
             sum(_meeting_cost(ends[k], begins[k if keep else 1 - k], spread) for k in (0, 1)) for keep in (True, False)
         )
         if exchanged + _EXCHANGE < kept:
-            heads = [[s for s in tracks[k] if seen.times[s] <= meeting.closest] for k in (i, j)]
-            tails = [[s for s in tracks[k] if seen.times[s] > meeting.closest] for k in (i, j)]
-            tracks[i], tracks[j] = heads[0] + tails[1], heads[1] + tails[0]
-            owner[tracks[i]], owner[tracks[j]] = i, j
-    return tracks
+            (head, tail), (other_head, other_tail) = (
+                np.split(following[k], [bisect(following[k], meeting.closest, key=seen.times.__getitem__)])
+                for k in (i, j)
+            )
+            following[i], following[j] = np.concatenate([head, other_tail]), np.concatenate([other_head, tail])
+            owner[other_tail], owner[tail] = i, j
+    return [track.tolist() for track in following]
 
 
-def _window(seen: Sightings, track: Track, begin: float, end: float) -> Track:
+def _window(seen: Sightings, track: Array, begin: float, end: float) -> Track:
     """What is seen clearly of a track between two times."""
     first, last = (bisect(track, time, key=seen.times.__getitem__) for time in (np.nextafter(begin, -np.inf), end))
-    return [sighting for sighting in track[first:last] if not seen.crowded[sighting]]
+    part = track[first:last]
+    return part[~seen.crowded[part]].tolist()
 
 
 def _meeting_cost(end: _End, begin: _End, spread: Array) -> float:
@@ -605,8 +648,10 @@ def _meeting_cost(end: _End, begin: _End, spread: Array) -> float:
 def _join_returns(seen: Sightings, tracks: list[Track], spread: Array) -> list[Track]:
     """Join tracks of a shot that look like one person's, however long that person was away."""
     joined = []
-    for shot in np.unique(seen.shots):
-        here = [track for track in tracks if seen.shots[track[0]] == shot]
+    shots: dict[int, list[Track]] = {}
+    for track in tracks:
+        shots.setdefault(int(seen.shots[track[0]]), []).append(track)
+    for _, here in sorted(shots.items()):
         for group in alike(seen, here, spread):
             joined.append(sorted(sighting for i in group for sighting in here[i]))
     return joined
@@ -618,43 +663,37 @@ def alike(seen: Sightings, tracks: Sequence[Track], spread: Array) -> list[list[
     Nobody is in two places at once: tracks that overlap in time are two people's. A pair that could as well be
     another's is left apart.
     """
-    groups = [[i] for i in range(len(tracks))]
     long = [i for i, track in enumerate(tracks) if len(track) >= _LEAST_RETURN]
     if len(long) > _MOST_RETURNS:
         long = sorted(long, key=lambda i: -len(tracks[i]))[:_MOST_RETURNS]
-    looks = {i: _median(_clear_looks(seen, tracks[i])) for i in long}
-    spans = {i: (seen.times[tracks[i][0]], seen.times[tracks[i][-1]]) for i in long}
-    unlike = {
-        (i, j): _return_cost(seen, tracks[i], tracks[j], look_difference(looks[i], looks[j], spread))
-        for i in long
-        for j in long
-        if spans[i][1] < spans[j][0]
-    }
-    together = {i: {i} for i in long}
-
-    def overlap(one: set[int], other: set[int]) -> bool:
-        return any(spans[i][0] <= spans[j][1] and spans[j][0] <= spans[i][1] for i in one for j in other)
-
-    for (i, j), cost in sorted(unlike.items(), key=lambda item: item[1]):
-        if cost > _SAME_LOOK:
-            break
-        if together[i] is together[j] or overlap(together[i], together[j]):
+    begins, ends = (np.array([seen.times[tracks[i][k]] for i in long]) for k in (0, -1))
+    unlike = _unlike(seen, [tracks[i] for i in long], begins, ends, spread)
+    at_once = (begins[:, None] <= ends) & (begins <= ends[:, None])
+    member = np.eye(len(long), dtype=bool)  # [g, k]: k is of group g, which is known by any of its members
+    group = np.arange(len(long))
+    busy = at_once.copy()  # [g, k]: k is there at the same time as one of group g
+    pairs = np.argwhere(unlike <= _SAME_LOOK)
+    for a, b in pairs[np.argsort(unlike[tuple(pairs.T)], kind="stable")].tolist():
+        one, other = group[a], group[b]
+        if one == other or (busy[one] & member[other]).any():
             continue
-        rivals = [unlike[k, j] for k in long if k not in together[i] and (k, j) in unlike and overlap({k}, together[i])]
-        rivals += [
-            unlike[i, k] for k in long if k not in together[j] and (i, k) in unlike and overlap({k}, together[j])
-        ]
-        if all(rival >= _OTHER_LOOK * cost + 0.5 for rival in rivals):
-            together[i] |= together[j]
-            for k in together[j]:
-                together[k] = together[i]
-    done: set[int] = set()
-    groups = [[i] for i in range(len(tracks)) if i not in together]
-    for i in long:
-        if i not in done:
-            groups.append(sorted(together[i]))
-            done |= together[i]
-    return groups
+        rivals = [unlike[~member[one] & busy[one], b], unlike[a, ~member[other] & busy[other]]]
+        if np.concatenate(rivals).min(initial=np.inf) >= _OTHER_LOOK * unlike[a, b] + 0.5:
+            member[one] |= member[other]
+            busy[one] |= busy[other]
+            group[member[other]] = one
+    groups = [[i] for i in sorted(set(range(len(tracks))) - set(long))]
+    _, firsts = np.unique(group, return_index=True)
+    return groups + [sorted(long[k] for k in np.flatnonzero(member[group[first]])) for first in np.sort(firsts)]
+
+
+def _unlike(seen: Sightings, tracks: Sequence[Track], begins: Array, ends: Array, spread: Array) -> Array:
+    """(T, T) how unlike each later track is to each one that ended before it; infinite where it is another's."""
+    looks = [_median(_clear_looks(seen, track)) for track in tracks]
+    unlike = np.full((len(tracks), len(tracks)), np.inf)
+    for i, j in np.argwhere(ends[:, None] < begins):
+        unlike[i, j] = _return_cost(seen, tracks[i], tracks[j], look_difference(looks[i], looks[j], spread))
+    return unlike
 
 
 def _clear_looks(seen: Sightings, track: Track) -> Array:
