@@ -193,9 +193,8 @@ def _draw_title(row: bpy.types.UILayout, job: Job, characters: int) -> None:
 
 def _draw_progress(column: bpy.types.UILayout, job: Job) -> None:
     column.progress(factor=job.done or 0.0, type="BAR", text=job.stage)
-    pace = job.tell_pace()
-    if pace:
-        column.label(text=pace, icon="BLANK1")
+    for line in filter(None, (job.frames, job.tell_pace())):
+        column.label(text=line, icon="BLANK1")
 
 
 def draw_outcome(column: bpy.types.UILayout, outcome: Outcome, characters: int, job: Job | None = None) -> None:

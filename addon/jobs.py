@@ -147,6 +147,7 @@ class Job:
         status: where it stands.
         stage: words for the panel.
         done: share of the stage, None while unknown.
+        frames: which frame it is at, in words; empty where there are none to count.
         pace: of the detection.
         warnings: what to look at.
         takes: captured and kept, one a person.
@@ -162,6 +163,7 @@ class Job:
     status: Status = Status.WAITING
     stage: str = "Waiting"
     done: float | None = None
+    frames: str = ""
     pace: Pace = field(default_factory=Pace)
     warnings: list[str] = field(default_factory=list)
     takes: list[Path] = field(default_factory=list)
@@ -180,25 +182,25 @@ class Job:
     def _note_progress(self, message: protocol.Progress) -> None:
         stage = _STAGES.get(message.stage, message.stage.capitalize())
         self.done = min(message.done / message.total, 1.0) if message.total else None
-        frames = ""
+        self.frames = ""
         if message.stage == "detect":
             self.pace.note(message.done, message.total)
             if message.total:
-                frames = f", frame {message.done} of {message.total}"
-        if not self.stage.startswith(stage):
+                self.frames = f"Frame {message.done} of {message.total}"
+        if self.stage != stage:
             self.log.write(stage)
-        self.stage = stage + frames
+        self.stage = stage
 
     def tell_pace(self) -> str:
         """Frames a second and the time left, while frames go by; otherwise empty."""
         rate, left = self.pace.rate, self.pace.left_s
-        if self.status is not Status.RUNNING or self.done is None or rate is None or left is None:
+        if self.status is not Status.RUNNING or not self.frames or rate is None or left is None:
             return ""
-        return f"{rate:.0f} frames/s, {told_time(left)} left"
+        return f"{rate:.{0 if rate >= 10 else 1}f} frames/s, {told_time(left)} left"
 
     def end(self, status: Status, outcome: Outcome) -> None:
         """It is over, like this."""
-        self.status, self.outcome, self.stage, self.done = status, outcome, "", None
+        self.status, self.outcome, self.stage, self.frames, self.done = status, outcome, "", "", None
         lines = (outcome.message, outcome.hint, f"[{outcome.code}]" if outcome.code else "", outcome.details)
         self.log.write("\n".join(filter(None, (*lines, *outcome.warnings))))
 

@@ -63,10 +63,11 @@ STATES = {
     "at first": ("", ["field video", "field target", "button Capture"], ["field armature", "button Cancel"]),
     "for my armature": ("fields.target = 'EXISTING'", ["field armature", "button Capture"], []),
     "while it runs": (
-        "job(stage='Looking for the person, frame 3 of 9', done=0.33)",
+        "job(stage='Looking for the person', frames='Frame 3 of 9', done=0.33)",
         [
             "label t",
-            "progress Looking for the person, frame 3 of 9",
+            "progress Looking for the person",
+            "label Frame 3 of 9",
             "button Cancel",
             "button Capture, After the Others",
         ],

@@ -163,13 +163,13 @@ def test_progress_is_told_in_words_as_a_share_and_as_time_left(blender, stand_in
 with_window()
 job = start()
 until(lambda: job.tell_pace())
-answer([job.stage, 0 < job.done < 1, job.tell_pace()])
+answer([job.frames, 0 < job.done < 1, job.tell_pace(), job.stage])
 session.stop()
 """,
         stand_in("slow"),
         tmp_path,
     )
-    assert got[0].startswith("Looking for the person, frame ") and got[0].endswith(" of 2000") and got[1]
+    assert got[0].startswith("Frame ") and got[0].endswith(" of 2000") and got[1] and got[3] == "Looking for the person"
     assert "frames/s, " in got[2] and got[2].endswith(" left")
 
 
