@@ -69,9 +69,11 @@ def look(context: bpy.types.Context) -> None:
         _forget()
         return
     stamp = _stamp(path)
-    if before is not None and before.path == path and before.stamp == stamp and before.problem is None:
+    if before is not None and (before.path, before.stamp) == (path, stamp) and _is_known(before):
         return
     _forget()
+    if before is not None and before.path != path:
+        session.State.outcome = None  # it was told of another video
     State.clip = clip = Clip(path, stamp)
     if stamp == (0, 0):
         clip.problem = session.Outcome(f"There is no file {path}.", "Choose the video again.", "video-missing")
@@ -83,6 +85,11 @@ def look(context: bpy.types.Context) -> None:
         clip.errand = errands.send(context, protocol.Glance(path, folder / f"{name}.png"), lambda m: _note(clip, m))
     except VideoToPoseError as error:
         clip.problem = session.explain(error)
+
+
+def _is_known(clip: Clip) -> bool:
+    """Whether a video was looked at, or is just now; one that was given up, as when a file was opened, is not."""
+    return clip.facts is not None or (clip.errand is not None and clip.errand.note is not None)
 
 
 def _note(clip: Clip, message: protocol.Message) -> None:
@@ -117,17 +124,28 @@ def _sweep(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def second_at(scene: bpy.types.Scene, frame: float) -> float:
-    """The second of the scene's video that is shown at a frame of the scene.
+def moment(scene: bpy.types.Scene) -> tuple[float, float]:
+    """What the current frame shows of the scene's video: the second, and how many seconds one frame of the scene shows.
 
-    Where the video is loaded as a movie clip, as behind a matching camera, that is what one sees; otherwise the video
-    starts with the scene.
+    Where the video is loaded, behind a camera or to be watched, that is what one sees; otherwise it starts with the
+    scene.
     """
-    path = path_of(scene)
+    path, frame, rate = path_of(scene), scene.frame_current, rigs.scene_rate(scene)
+    clip = known(scene)
+    if clip is not None and clip.facts is not None:
+        for camera in (ob for ob in scene.objects if ob.type == "CAMERA"):
+            for picture in camera.data.background_images:
+                image, user = picture.image, picture.image_user
+                if picture.source == "IMAGE" and image is not None and _is_at(image.filepath, path):
+                    return max(0.0, (frame - user.frame_start + user.frame_offset) / clip.facts.frame_rate), 1 / rate
     for movie in bpy.data.movieclips:
-        if path is not None and Path(bpy.path.abspath(movie.filepath)) == path and movie.fps > 0:
-            return max(0.0, (frame - movie.frame_start + movie.frame_offset) / movie.fps)
-    return max(0.0, (frame - scene.frame_start) / rigs.scene_rate(scene))
+        if _is_at(movie.filepath, path) and movie.fps > 0:
+            return max(0.0, (frame - movie.frame_start + movie.frame_offset) / movie.fps), 1 / movie.fps
+    return max(0.0, (frame - scene.frame_start) / rate), 1 / rate
+
+
+def _is_at(filepath: str, path: Path | None) -> bool:
+    return path is not None and bool(filepath) and Path(bpy.path.abspath(filepath)) == path
 
 
 def look_at_changed(_fields: Any, context: bpy.types.Context) -> None:
@@ -219,10 +237,12 @@ class SetRangeOperator(bpy.types.Operator):
             fields.property_unset("start_s")
             fields.property_unset("end_s")
             return {"FINISHED"}
-        second = second_at(scene, scene.frame_current + (self.end == "TO"))  # the end itself is not captured
-        if length is not None and second - (1.5 / clip.facts.frame_rate if self.end == "TO" else 0) > length:
+        second, step = moment(scene)
+        if length is not None and second > length:
             self.report({"WARNING"}, f"The video ends at {length:.2f} s; the current frame is later.")
             return {"CANCELLED"}
+        if self.end == "TO":
+            second += step  # the end itself is not captured
         if self.end == "FROM":
             if fields.end_s and second >= fields.end_s:
                 fields.property_unset("end_s")
@@ -248,7 +268,7 @@ class WatchVideoOperator(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene, path = context.scene, path_of(context.scene)
-        movie = next((m for m in bpy.data.movieclips if Path(bpy.path.abspath(m.filepath)) == path), None)
+        movie = next((movie for movie in bpy.data.movieclips if _is_at(movie.filepath, path)), None)
         if movie is None:
             try:
                 movie = bpy.data.movieclips.load(str(path))
@@ -266,7 +286,9 @@ class WatchVideoOperator(bpy.types.Operator):
                 return {"CANCELLED"}
             area = opened[0].screen.areas[0]
             area.type = "CLIP_EDITOR"
-        area.spaces.active.clip = movie
+        space = area.spaces.active
+        space.clip = movie
+        space.show_region_toolbar = space.show_region_ui = space.show_gizmo = False
         return {"FINISHED"}
 
 
@@ -282,7 +304,7 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters: int) ->
     column = layout.column()
     column.prop(fields, "video", text="")
     if not fields.video:
-        column.label(text="Drop a video on the viewport, or pick one", icon="FILE_MOVIE")
+        column.label(text="Drop a video on the viewport", icon="FILE_MOVIE")
         return
     if clip is None:
         _draw_range(layout.box(), fields)

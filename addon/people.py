@@ -374,7 +374,8 @@ def _within(track: Any, wanted: VideoSettings, searched: VideoSettings) -> str:
     begin = wanted.start_s if wanted.start_s > searched.start_s else 0.0
     end = wanted.end_s if wanted.end_s is not None and wanted.end_s != searched.end_s else None
     spoken = []
-    for part in track.parts:
+    there = track.last_s >= begin and (end is None or track.first_s < end)
+    for part in track.parts if there else ():
         start, stop = max(part.from_s, begin), min(part.to_s or math.inf, end or math.inf)
         if start >= stop:
             continue
@@ -466,7 +467,7 @@ class SplitPersonOperator(bpy.types.Operator):
         if not 0 <= self.index < len(people.tracks):
             return {"CANCELLED"}
         try:
-            split(people, self.index, clip.second_at(scene, scene.frame_current))
+            split(people, self.index, clip.moment(scene)[0])
         except InputError as error:
             self.report({"WARNING"}, f"{error.message} {error.hint}")
             return {"CANCELLED"}
