@@ -33,10 +33,12 @@ from .core.video_to_pose.settings import CaptureSettings, LiveSettings, Retarget
 from .core.video_to_pose.skeleton import Skeleton
 from .core.video_to_pose.types import Camera, KeypointTrack, Motion, RigAnimation, Take
 from .jobs import Outcome
+from .words import say
 
 Floats = NDArray[np.floating]
 
 TICK_S = 1 / 60
+_PANEL_S = 0.25  # figures that change faster cannot be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,7 @@ class State:
     outcome: ClassVar[Outcome | None] = None
     awaited: ClassVar[dict[Path, tuple[str, float]]] = {}
     """Take that the engine is still writing -> name of its action, and the source's time at its first frame."""
+    drawn_s: ClassVar[float] = 0.0
 
 
 def start(
@@ -226,16 +229,18 @@ def stop_recording() -> None:
             if not bpy.app.background:
                 bpy.ops.ed.undo_push(message="Video to Pose: Live Recording")
         State.awaited[recording.take] = (result.action, recording.poses[0].time_s)
-        State.outcome = Outcome(f"{result.action}: {session.told(result)}", warnings=result.check.warnings)
+        seconds = float(take.motion.timestamps[-1] - take.motion.timestamps[0])
+        told = say("Recorded {seconds} s as {action}.", seconds=f"{seconds:.1f}", action=result.action)
+        State.outcome = Outcome(told, warnings=result.check.warnings)
     except VideoToPoseError as error:
         State.outcome = session.explain(error)
 
 
-def advance(wait_s: float = 0.0) -> None:
-    """Hear the worker and show the newest pose."""
+def advance(wait_s: float = 0.0) -> bool:
+    """Hear the worker and show the newest pose. Returns whether there was one."""
     following = State.following
     if following is None:
-        return
+        return False
     poses: list[Shown] = []
     for message in following.worker.poll(wait_s):
         if isinstance(message, protocol.Actor):
@@ -257,6 +262,7 @@ def advance(wait_s: float = 0.0) -> None:
         following.worker.cancel()
     if following.worker.final is not None:
         _end(following, following.worker.final)
+    return bool(poses)
 
 
 def _note(following: Following, message: protocol.Pose) -> list[Shown]:
@@ -379,7 +385,9 @@ def _tie(take: Path) -> None:
     stored["frame_start"] += round((first_s - began_s) * stored["rate"])
     action[results.STORED] = json.dumps(stored)
     if State.outcome is not None and not State.outcome.code:
-        State.outcome = replace(State.outcome, hint="Its take is kept: Solve Again makes the most of it.")
+        State.outcome = replace(
+            State.outcome, hint=say("Its take is kept: Solve Again, under Result, makes the most of it.")
+        )
 
 
 def _told_no_take(message: str) -> None:
@@ -434,19 +442,26 @@ def _armature(following: Following) -> bpy.types.Object:
 
 
 def _tick() -> float | None:
+    moved = False
     try:
-        advance()
+        moved = advance()
     finally:
-        _redraw()
+        panel = time.monotonic() - State.drawn_s > _PANEL_S or State.following is None
+        if panel:
+            State.drawn_s = time.monotonic()
+        _redraw({"WINDOW"} if moved else set(), {"UI"} if panel else set())
     return TICK_S if State.following is not None else None
 
 
-def _redraw() -> None:
+def _redraw(*kinds: set[str]) -> None:
+    """Draw regions of these kinds of the viewports again, and no others: that may take long."""
+    wanted = set().union(*kinds)
     for manager in bpy.data.window_managers:
         for window in manager.windows:
             for area in window.screen.areas:
-                if area.type == "VIEW_3D":
-                    area.tag_redraw()
+                for region in area.regions:
+                    if area.type == "VIEW_3D" and region.type in wanted:
+                        region.tag_redraw()
 
 
 @persistent

@@ -167,6 +167,10 @@ class LivePanel(bpy.types.Panel):
         column.row(align=True).prop(fields, "source", expand=True)
         column.prop(fields, "camera" if fields.source == "camera" else "file", text="")
         column.prop(fields, "delay_frames")
+        capture = context.scene.video_to_pose
+        column.row(align=True).prop(capture, "target", expand=True)
+        if capture.target == "EXISTING":
+            column.prop(capture, "armature", text="", icon="ARMATURE_DATA")
         characters = panel.characters_in(context)
         if following is None:
             row = layout.row()

@@ -33,6 +33,7 @@ from .video import Frame
 Array = NDArray[np.floating]
 
 _NEAR, _NEAR_PER_S, _NEAR_MOST = 0.3, 4.5, 1.0  # body sizes that a person may be from where they were last
+_SIZE_RATIO = 1.6  # by which somebody may have grown or shrunk since
 _MEASURE_EVERY_S = 0.5  # while lengths and tilt settle
 _MEASURE_LEAST = 5  # frames
 _LOWEST_SHARE = 20  # per cent: the floor among the lowest soles
@@ -229,11 +230,14 @@ class Follower:
         return -float(np.linalg.norm(np.median(one.positions, axis=0) - np.array(self._image_size) / 2))
 
     def _apart(self, one: detect.Detection) -> float:
-        """Body sizes from where the person was last."""
+        """Body sizes from where the person was last; infinite for somebody of quite another size."""
         assert self._last is not None
+        own, before = (body_size(person.positions, person.scores) for person in (one, self._last))
+        if max(own, before) > _SIZE_RATIO * min(own, before):
+            return np.inf
         weights = np.minimum(one.scores, self._last.scores) + 0.01
         distance = np.linalg.norm(one.positions - self._last.positions, axis=1)
-        return float(np.average(distance, weights=weights)) / body_size(self._last.positions, self._last.scores)
+        return float(np.average(distance, weights=weights)) / before
 
 
 def delay_frames(lifter: lift.Lifter, live: LiveSettings) -> int:

@@ -31,8 +31,8 @@ DEVICE_FORMATS = {"linux": "v4l2", "win32": "dshow", "darwin": "avfoundation"}
 
 _GROWTH_LOOK_S = 0.01
 _CHUNK_BYTES = 32 * 1024
-_QUICK = {"probesize": "200000", "analyzeduration": "500000"}
-"""A stream is begun with after half a second of it, not after five."""
+_QUICK = {"probesize": "100000", "analyzeduration": "300000", "fpsprobesize": "2"}
+"""A stream is begun with after a few frames of it, not after five seconds."""
 
 
 @dataclass(frozen=True)

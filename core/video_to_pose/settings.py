@@ -193,7 +193,7 @@ class LiveSettings:
     """Seconds of the person in view in which bone lengths and the camera's tilt are measured, then kept."""
     lost_s: float = 1.0
     """Out of view for longer than this, anybody who comes is the person."""
-    floor_s: float = 4.0
+    floor_s: float = 1.5
     """The floor is where the lowest soles of so many seconds were."""
     min_cutoff_hz: float = 1.0
     """1 € filter of the bones' directions: the cut-off of what stands still."""
