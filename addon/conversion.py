@@ -171,9 +171,12 @@ def _write(out: Path, take: Take, result: rigs.Result, options: Namespace) -> No
     if ending == TAKE_ENDING:
         take_file.save(take, out)
     elif ending == ".bvh":
-        profile = bvh.BVH_PROFILES[how.bvh_profile]
         bvh.write(
-            result.animation, out, profile=profile, channels=how.bvh_channels, reference_frame=how.reference_frame
+            result.animation,
+            out,
+            profile=bvh.BVH_PROFILES[how.bvh_profile],
+            channels=how.bvh_channels,
+            reference_frame=how.reference_frame,
         )
     else:
         with _in_its_folder(out) as place:

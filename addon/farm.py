@@ -177,7 +177,8 @@ class Served:
 
 
 def _outcome(values: dict[str, Any]) -> batch.Outcome:
-    return batch.Outcome(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return batch.Outcome(**plain)
 
 
 def log_of(clip: batch.Clip, folder: Path) -> Path:
