@@ -38,7 +38,7 @@ _NICENESS = 5
 MODELS_VARIABLE = "VIDEO_TO_POSE_WEIGHTS"
 """Names the folder of model files to the engine; a user who has set it is obeyed."""
 
-_MESSAGE_HINT = "Look at the details; if they do not help, please report them."
+_MESSAGE_HINT = "Look at the log; if it does not help, please report it."
 
 
 @dataclass(frozen=True)

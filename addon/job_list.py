@@ -100,6 +100,7 @@ class ShowLogOperator(_OfJob, bpy.types.Operator):
     def do(context: bpy.types.Context, job: Job) -> None:
         text = bpy.data.texts.get(LOG) or bpy.data.texts.new(LOG)
         text.from_string(job.log.read() or f"The log {job.log.path} is gone.\n")
+        text.use_fake_user = False  # a file that is saved when nobody looks at it does not hold it
         text.cursor_set(0)
         if not bpy.app.background:
             _show(context, text)
@@ -162,7 +163,7 @@ def draw(layout: bpy.types.UILayout, characters: int) -> None:
         box = layout.box().column(align=True)
         _draw_title(box.row(align=True), job, characters)
         if job.status in (Status.RUNNING, Status.CAPTURED):
-            _draw_progress(box, job)
+            _draw_progress(box, job, characters)
         elif job.outcome is not None and job.unfolded:
             draw_outcome(box, job.outcome, characters, job)
     waiting = sum(job.status is Status.WAITING for job in session.State.jobs)
@@ -183,15 +184,20 @@ def _draw_title(row: bpy.types.UILayout, job: Job, characters: int) -> None:
         row.operator("video_to_pose.unfold_job", text="", icon=icon, emboss=False).number = job.number
     row.label(text=name, icon=_ICONS[job.status])
     if not job.status.is_over:
-        row.operator("video_to_pose.cancel_job", text="", icon="X").number = job.number
+        text = "Cancel" if job.status is Status.RUNNING else ""
+        row.operator("video_to_pose.cancel_job", text=text, icon="X").number = job.number
         return
-    if job.status is not Status.DONE:
-        row.operator("video_to_pose.retry_job", text="", icon="FILE_REFRESH").number = job.number
-    row.operator("video_to_pose.show_log", text="", icon="TEXT").number = job.number
+    if not (job.status is Status.FAILED and job.unfolded):  # there they are seen large
+        if job.status is not Status.DONE:
+            row.operator("video_to_pose.retry_job", text="", icon="FILE_REFRESH").number = job.number
+        row.operator("video_to_pose.show_log", text="", icon="TEXT").number = job.number
     row.operator("video_to_pose.remove_job", text="", icon="X").number = job.number
 
 
-def _draw_progress(column: bpy.types.UILayout, job: Job) -> None:
+def _draw_progress(column: bpy.types.UILayout, job: Job, characters: int) -> None:
+    if job.hindrance:
+        _draw_text(column, job.hindrance, "BLANK1", characters)
+        return
     column.progress(factor=job.done or 0.0, type="BAR", text=job.stage)
     for line in filter(None, (job.frames, job.tell_pace())):
         column.label(text=line, icon="BLANK1")

@@ -148,6 +148,7 @@ class Job:
         stage: words for the panel.
         done: share of the stage, None while unknown.
         frames: which frame it is at, in words; empty where there are none to count.
+        hindrance: what it waits for to come into the scene, in words; empty when for nothing.
         pace: of the detection.
         warnings: what to look at.
         takes: captured and kept, one a person.
@@ -164,6 +165,7 @@ class Job:
     stage: str = "Waiting"
     done: float | None = None
     frames: str = ""
+    hindrance: str = ""
     pace: Pace = field(default_factory=Pace)
     warnings: list[str] = field(default_factory=list)
     takes: list[Path] = field(default_factory=list)
@@ -200,8 +202,12 @@ class Job:
 
     def end(self, status: Status, outcome: Outcome) -> None:
         """It is over, like this."""
-        self.status, self.outcome, self.stage, self.frames, self.done = status, outcome, "", "", None
-        lines = (outcome.message, outcome.hint, f"[{outcome.code}]" if outcome.code else "", outcome.details)
+        self.status, self.outcome = status, outcome
+        self.stage, self.frames, self.hindrance, self.done = "", "", "", None
+        self.unfolded = status is not Status.CANCELLED or bool(outcome.hint)
+        told = outcome.code in ("engine-crashed", "engine-answer")  # these details are what the log says already
+        code, details = f"[{outcome.code}]" if outcome.code else "", "" if told else outcome.details
+        lines = (outcome.message, outcome.hint, code, details)
         self.log.write("\n".join(filter(None, (*lines, *outcome.warnings))))
 
     def restart(self, order: Order) -> None:

@@ -263,6 +263,7 @@ def _listen(wait_s: float) -> None:
         job.end(Status.FAILED, explain(error))
     except OSError as error:
         job.end(Status.FAILED, explain(_unwritable(error)))
+    shutil.rmtree(running.folder, ignore_errors=True)
     _leave()
 
 
@@ -315,10 +316,10 @@ def _bring_some() -> None:
         job = next((job for job in State.jobs if job.status is Status.CAPTURED), None)
         if job is None:
             return
-        hindrance = _in_the_way(job)
-        job.stage = hindrance or "Bringing the motion into the scene"
-        if hindrance:
+        job.hindrance = _in_the_way(job)
+        if job.hindrance:
             return
+        job.stage = "Bringing the motion into the scene"
         State.bringing = Bringing(job, _bring(job))
     share = None if bpy.app.background else _SHARE_S
     _take_steps(State.bringing, share)
@@ -329,13 +330,12 @@ def _take_steps(bringing: Bringing, share_s: float | None) -> None:
     began = time.monotonic()
     try:
         with in_scene(_scene_of(job.order)):
-            while share_s is None or time.monotonic() < began + share_s:
+            while True:
                 waiting = next(bringing.steps)
-                if waiting is not None and share_s is None:
-                    wait([waiting])
-                elif waiting is not None and not waiting.done():
+                if share_s is None:
+                    wait([waiting] if waiting is not None else [])
+                elif time.monotonic() > began + share_s or (waiting is not None and not waiting.done()):
                     return
-        return
     except StopIteration as ended:
         results: list[rigs.Result] = ended.value
         warnings = [*job.warnings, *(text for result in results for text in result.check.warnings)]
@@ -445,20 +445,20 @@ def _in_the_way(job: Job) -> str:
     if bpy.app.background:
         return ""
     if bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE"):
-        return "Captured; waiting for the render to end"
+        return "Captured. It comes into the scene when the render has ended."
     try:
         scene, target = _scene_of(job.order), _target_of(job.order)
     except InputError:
         return ""  # told when it is tried
     for window in _windows():
         if any({"UNDO", "BLOCKING"} & operator.bl_options for operator in window.modal_operators):
-            return "Captured; waiting until you are done with what you drag"
+            return "Captured. It comes into the scene when you are done with what you move."
         active = window.view_layer.objects.active if window.scene == scene else None
         at_work = target if target is not None else active
         if at_work is not None and at_work.mode == "EDIT":
-            return "Captured; waiting until you leave Edit Mode"
+            return "Captured. It comes into the scene when you leave Edit Mode."
         if target is None and active is not None and active.mode not in ("OBJECT", "POSE"):
-            return "Captured; waiting until you are back in Object Mode"
+            return "Captured. It comes into the scene when you are back in Object Mode."
     return ""
 
 

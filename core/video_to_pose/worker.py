@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import platform
@@ -100,7 +99,7 @@ def main() -> int:
 
 
 def _work(job: protocol.Order, wires: _Wires, cancelled: threading.Event) -> protocol.Final:
-    _tell_log(job)
+    _tell_log()
     take = job.take if isinstance(job, protocol.Job) else None
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     watch = threading.Thread(target=_watch, args=(wires.input, cancelled, take, lines), name="stdin", daemon=True)
@@ -156,18 +155,15 @@ def _search(job: protocol.Search, wires: _Wires, report: Callable[[Progress], No
     return protocol.Found(len(people))
 
 
-def _tell_log(job: protocol.Order) -> None:
+def _tell_log() -> None:
     """What one needs to know first when something went wrong, on stderr, which is the log."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     packages = []
     for package in ("numpy", "scipy", "av", "onnxruntime", "mediapipe"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             packages.append(f"{package} {metadata.version(package)}")
     _log.info("video-to-pose %s, Python %s (%s)", __version__, platform.python_version(), sys.executable)
     _log.info("%s, %s cores; %s", platform.platform(), os.cpu_count(), ", ".join(packages))
-    options = {} if isinstance(job, protocol.Glance) else job.settings.to_dict()
-    source = f"{job.source} {job.name}" if isinstance(job, protocol.Follow) else job.video
-    _log.info("video %s, options %s", source, json.dumps(options))
 
 
 def _reporter(wires: _Wires, cancelled: threading.Event) -> Callable[[Progress], None]:

@@ -542,6 +542,149 @@ answer([told(job)["code"], sorted(bpy.data.actions.keys()), left()])
     )
 
 
+WHILE_BROUGHT = """
+addon.register()
+clear()
+made = rigs.apply_take(bpy.context, take_file.load(sys.argv[3]), None, rigs.ApplySettings(name="Hero"))
+bpy.ops.ed.undo_push(message="Hero")
+bpy.context.scene.frame_end = 77
+bpy.ops.ed.undo_push(message="something")
+before = snapshot()
+with_window()
+session._SHARE_S = 0.0  # one step a tick
+target = bpy.data.objects["Hero"] if sys.argv[4] == "mine" else None
+job = start(target, rigs.ApplySettings(name="my clip", match_scene=True, camera=True))
+until(lambda: "my clip" in bpy.data.actions)
+for _ in range(5):
+    session.advance()
+halfway = [job.status.value, bpy.data.actions["my clip"].use_fake_user, snapshot() == before]
+"""
+
+
+@pytest.mark.parametrize("target", ["new", "mine"])
+@pytest.mark.parametrize("way", ["cancel", "unregister"])
+def test_a_motion_half_way_into_the_scene_is_taken_back(blender, stand_in, tmp_path, save_take, way, target):
+    got = blender.run(
+        START
+        + WHILE_BROUGHT
+        + """
+session.cancel(job) if sys.argv[5] == "cancel" else addon.unregister()
+after = snapshot()
+answer([halfway, {k: [before[k], after[k]] for k in before if before[k] != after[k]}, told(job), left()])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        target,
+        way,
+    )
+    assert got[0] == ["captured", False, False] and got[1] == {}
+    assert got[2]["status"] == "cancelled" and "kept" in got[2]["hint"] and got[3] == ["takes/my clip.npz"]
+
+
+def test_undo_while_a_motion_comes_into_the_scene_makes_it_begin_anew(blender, stand_in, tmp_path, save_take):
+    got = blender.run(
+        START
+        + WHILE_BROUGHT
+        + """
+bpy.ops.ed.undo()
+between = [bpy.data.actions.keys(), bpy.context.scene.frame_end]
+until(over(job))
+answer([between, told(job)["status"], sorted(bpy.data.actions.keys()), bpy.data.objects["Hero"].animation_data.action.name])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        "mine",
+    )
+    assert got == [[["Hero"], 250], "done", ["Hero", "my clip"], "my clip"]
+
+
+@pytest.mark.parametrize("target", ["new", "mine"])
+def test_a_file_saved_while_a_motion_comes_into_the_scene_holds_all_of_it(
+    blender, stand_in, tmp_path, save_take, target
+):
+    got = blender.run(
+        START
+        + WHILE_BROUGHT
+        + """
+path = str(Path(sys.argv[2]) / "shot.blend")
+bpy.ops.wm.save_as_mainfile(filepath=path)
+status = job.status.value
+addon.unregister()
+bpy.ops.wm.open_mainfile(filepath=path)
+action = bpy.data.actions["my clip"]
+playing = [ob.name for ob in bpy.data.objects if ob.animation_data and ob.animation_data.action == action]
+answer([status, playing, rigs.STORED in action, list(action.frame_range)])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        target,
+    )
+    assert got == ["done", ["Hero" if target == "mine" else "my clip"], True, [1.0, 6.0]]
+
+
+def test_another_file_opened_while_a_motion_comes_into_the_scene_gets_nothing_of_it(
+    blender, stand_in, tmp_path, save_take
+):
+    got = blender.run(
+        START
+        + WHILE_BROUGHT
+        + """
+bpy.ops.wm.read_homefile(use_empty=True)
+for _ in range(5):
+    session.advance()
+answer([told(job), left(), bpy.data.actions.keys(), bpy.data.objects.keys()])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        "mine",
+    )
+    assert got[0]["status"] == "cancelled" and "another file" in got[0]["message"] and "kept" in got[0]["hint"]
+    assert got[1:] == [["takes/my clip.npz"], [], []]
+
+
+def test_an_armature_deleted_while_the_motion_is_put_on_it_is_told(blender, stand_in, tmp_path, save_take):
+    got = blender.run(
+        START
+        + WHILE_BROUGHT
+        + """
+bpy.data.objects.remove(bpy.data.objects["Hero"])
+until(over(job))
+answer([told(job), left(), bpy.data.actions.keys()])
+""",
+        stand_in("good"),
+        tmp_path,
+        save_take(frames=6),
+        "mine",
+    )
+    assert got[0]["code"] == "rig-gone" and got[0]["take"] == "my clip.npz"
+    assert got[1] == ["takes/my clip.npz"] and "my clip" not in got[2]
+
+
+def test_a_motion_waits_until_whoever_works_in_edit_mode_is_done(blender, stand_in, tmp_path):
+    got = blender.run(
+        START
+        + """
+clear()
+bpy.ops.mesh.primitive_cube_add()
+bpy.ops.object.mode_set(mode="EDIT")
+with_window()
+job = start()
+until(lambda: job.hindrance)
+waits = [job.hindrance, bpy.context.object.mode, job.status.value]
+bpy.ops.object.mode_set(mode="OBJECT")
+until(over(job))
+answer([waits, told(job)["status"]])
+""",
+        stand_in("good"),
+        tmp_path,
+    )
+    assert "Edit Mode" in got[0][0] and got[0][1:] == ["EDIT", "captured"] and got[1] == "done"
+
+
 def test_reverting_the_file_stops_the_capture_and_it_can_be_tried_again_there(blender, stand_in, tmp_path, save_take):
     got = blender.run(
         START
@@ -602,7 +745,7 @@ answer([bpy.data.texts.keys(), bpy.data.texts[0].as_string()])
         stand_in("good"),
         tmp_path,
     )
-    assert got[0] == ["Video to Pose Log"] and "frames on" in got[1] and "options {" in got[1]
+    assert got[0] == ["Video to Pose Log"] and "frames on" in got[1] and "capture: {" in got[1]
 
 
 def test_only_the_newest_logs_are_kept(blender, tmp_path):
