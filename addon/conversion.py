@@ -181,8 +181,8 @@ def _write(out: Path, take: Take, result: rigs.Result, options: Namespace) -> No
     else:
         with _in_its_folder(out) as place:
             if ending == ".fbx":
-                profile = exports.FBX_PROFILES[how.fbx_profile]
-                exports.write_fbx(bpy.context, armature, place, profile, how.reference_frame, clip=name)
+                fbx = exports.FBX_PROFILES[how.fbx_profile]
+                exports.write_fbx(bpy.context, armature, place, fbx, how.reference_frame, clip=name)
             elif ending == ".glb":
                 exports.write_glb(bpy.context, armature, place, reference_frame=how.reference_frame, clip=name)
             else:

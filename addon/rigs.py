@@ -266,15 +266,16 @@ def solved(
         settings = stored_settings(stored)[0]
     if solving is None:
         solving = stored_settings(stored)[1]
-    take, notes = _take_at(stored["take"]), ()
+    take = _take_at(stored["take"])
+    notes: tuple[str, ...] = ()
     if solving is not None and solving != resolve.solved_with(take):
         if take.lifted is not None:
             take = resolve.solve_again(take, *solving)
         else:
             notes = (_FROM_OLD,)
     motion, frames = in_scene_time(take.motion, stored["rate"], stored["frame_start"])
-    said = contacts.edited(action, stored.get("contacts"), motion, frames)
-    said = tuple(sorted({*said, *stored.get("said", ())}))
+    edited = contacts.edited(action, stored.get("contacts"), motion, frames)
+    said = tuple(sorted({*edited, *stored.get("said", ())}))
     motion = contacts.with_markers(action, motion, frames, said)
     if rate is not None and rate != stored["rate"]:
         marked = motion
