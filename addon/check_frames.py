@@ -85,9 +85,9 @@ def _note(doubt: Doubt) -> str:
     part = doubt.part.capitalize()
     return {
         "unseen": "Nobody seen",
-        "unsure": f"{part} hardly seen",
-        "swap": f"{part}: sides mended",
-        "spike": f"{part}: leap mended",
+        "unsure": f"{part} unsure",
+        "swap": f"{part} swapped",
+        "spike": f"{part} leapt",
     }[doubt.kind]
 
 

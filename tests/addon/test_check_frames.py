@@ -22,7 +22,7 @@ def listed(action):
     return [[i.kind, i.note, round(i.frame_start), round(i.frame_end), i.seen] for i in action.video_to_pose_checks]
 """
 
-ARM = ["unsure", "Left arm hardly seen", 121, 132, False]
+ARM = ["unsure", "Left arm unsure", 121, 132, False]
 NOBODY = ["unseen", "Nobody seen", 151, 154, False]
 
 
