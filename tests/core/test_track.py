@@ -12,6 +12,7 @@ from video_to_pose import track
 from video_to_pose.detect import appearance
 from video_to_pose.errors import InputError, SetupError
 from video_to_pose.settings import TrackSettings
+from video_to_pose.track import people as following
 
 SIZE = (1280, 720)
 NAMES = ("nose", *(f"{s}_{p}" for s in ("left", "right") for p in ("shoulder", "hip", "knee", "ankle", "wrist")))
@@ -274,6 +275,14 @@ def test_no_track_goes_over_a_cut_but_a_person_is_known_again_in_the_next_shot()
 def test_a_cut_over_which_somebody_walks_on_is_none():
     tracks, _ = followed([walk(100, 100, 0)], seconds=4.0, cuts=[60])
     assert len(tracks) == 1
+
+
+def test_a_doubt_ends_with_the_frames_that_raised_it():
+    frames = [[person(100 + 3 * i)] for i in range(120)]
+    frames[20] = [person(160 + aside) for aside in (-30, 30)]  # two who may both be whoever was seen before
+    parts = following._stretches(following.gather(even(120), frames, ()))
+    assert sum(len(part) == 1 for part in parts) < 8
+    assert max(map(len, parts)) > 90
 
 
 def test_a_glimpse_of_somebody_is_nobody():

@@ -260,11 +260,19 @@ def _stretches(seen: Sightings) -> list[Track]:
         still = [track for track in still if seen.shots[track[-1]] == shot]
         done += [track for track in running if not any(track is other for other in still)]
         here = np.arange(first, last)
-        links = _sure_links(_step_costs(seen, still, here)) if still else []
-        taken = {j for _, j in links}
+        costs = _step_costs(seen, still, here) if still else np.zeros((0, len(here)))
+        links = _sure_links(costs)
+        linked, taken = ({link[side] for link in links} for side in (0, 1))
         for i, j in links:
             still[i].append(int(here[j]))
-        running = still + [[int(here[j])] for j in range(len(here)) if j not in taken]
+        # A single sighting that may be one of those that begin anew is not waited for: it would be in doubt with them
+        # again in the next frame, and they in the one after it, without end.
+        new = [j for j in range(len(here)) if j not in taken]
+        doubted = {
+            int(i) for i in np.flatnonzero(np.isfinite(costs[:, new]).any(axis=1)) if len(still[i]) == 1
+        } - linked
+        done += [still[i] for i in sorted(doubted)]
+        running = [track for i, track in enumerate(still) if i not in doubted] + [[int(here[j])] for j in new]
     return done + running
 
 
