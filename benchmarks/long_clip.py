@@ -5,6 +5,9 @@ A synthetic 1080p video, a loop repeated, is captured and written as Take and BV
 ``--detect S`` runs the detector for the first S seconds only and repeats what it found, and ``--decode S`` does the
 same for decoding, so that an hour's memory can be measured without an hour's work: all else is done in full.
 
+``--walkers`` takes synthetic people in place of a video and a detector (`tests.walkers`, who walk about, hide each
+other and are missed now and then), so that what follows detection is measured at any length in minutes.
+
 ``--whole LOG`` leaves nothing out: ``video-to-pose convert`` takes the clip (an hour, if no length is given) from the
 first frame to the last, and how far it is and what it holds is written to LOG as it goes. Options after ``--`` are
 those of ``convert``: ``python benchmarks/long_clip.py --whole hour.jsonl --rate 24 -- --max-people 1``.
@@ -32,7 +35,7 @@ import numpy as np  # noqa: E402
 
 from benchmarks import cost, films  # noqa: E402
 
-STAGES = ("load", "detect", "lift", "solve", "write")
+STAGES = ("load", "detect", "follow", "lift", "solve", "write")
 
 
 def main() -> None:
@@ -41,6 +44,8 @@ def main() -> None:
     parser.add_argument("--detect", type=float, metavar="S", help="detect in the first S seconds only")
     parser.add_argument("--decode", type=float, metavar="S", help="decode the first S seconds only")
     parser.add_argument("--people", type=int, default=1)
+    parser.add_argument("--walkers", action="store_true", help="synthetic detections in place of a video")
+    parser.add_argument("--everybody", action="store_true", help="a Take of each, not of the main person alone")
     parser.add_argument("--whole", type=Path, metavar="LOG", help="convert everything, and watch it")
     parser.add_argument("--rate", type=int, default=films.RATE, help="frames a second, with --whole")
     parser.add_argument("--clip", type=Path, help="with --whole: where the clip is, or is made and kept")
@@ -58,20 +63,26 @@ def main() -> None:
     print(cost.machine())
     parts = {"--detect": given.detect, "--decode": given.decode}
     some = [word for name, value in parts.items() if value is not None for word in (name, f"{value:g}")]
+    some += ["--everybody"] if given.everybody else []
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        loop = films.make_loop(Path(folder) / "loop.mp4", given.people)
+        loop = films.EXAMPLE if given.walkers else films.make_loop(Path(folder) / "loop.mp4", given.people)
         for seconds in given.seconds:
-            clip = films.repeat(loop, Path(folder) / "long.mp4", round(seconds * films.RATE))
+            clip = loop
+            if not given.walkers:
+                clip = films.repeat(loop, Path(folder) / "long.mp4", round(seconds * films.RATE))
             command = [sys.executable, __file__, "--one", str(clip), "--people", str(given.people), *some]
+            command += ["--walkers", f"{seconds:g}"] if given.walkers else []
             spent = cost.run(command)
             about = json.loads(spent.out)
             rows.append((about["frames"], spent.wall, spent.cpu, spent.megabytes))
-            peaks = ", ".join(f"{stage} {about['megabytes'][stage]:.0f}" for stage in STAGES)
-            used = ", ".join(f"{stage} {about['cpu'][stage]:.1f}" for stage in STAGES)
+            there = [stage for stage in STAGES if stage in about["cpu"]]
+            peaks = ", ".join(f"{stage} {about['megabytes'][stage]:.0f}" for stage in there)
+            used = ", ".join(f"{stage} {about['cpu'][stage]:.1f}" for stage in there)
             print(
                 f"{about['frames']:7} frames ({about['frames'] / films.RATE / 60:.1f} min): {spent.wall:.1f} s, "
-                f"{spent.cpu:.1f} s of processor time ({used}), peak {spent.megabytes:.0f} MB ({peaks})",
+                f"{spent.cpu:.1f} s of processor time ({used}), peak {spent.megabytes:.0f} MB ({peaks}); "
+                f"following {1e6 * about['cpu']['follow'] / about['frames']:.0f} µs a frame",
                 flush=True,
             )
     if len(rows) > 2:
@@ -93,6 +104,9 @@ def one(clip: Path, given: argparse.Namespace) -> dict[str, Any]:
         from video_to_pose.formats import take as take_file
         from video_to_pose.settings import CaptureSettings, DetectSettings, RetargetSettings
 
+        cost.mark_following(meter)
+        if given.walkers:
+            pipeline._detect = lambda *_: walking(given.people, given.seconds[0])  # type: ignore[assignment]
         if given.detect is not None:
             entry = detect.DETECTORS["mediapipe"]
             frames = round(given.detect * films.RATE)
@@ -100,14 +114,53 @@ def one(clip: Path, given: argparse.Namespace) -> dict[str, Any]:
         if given.decode is not None:
             video.read_frames = repeating_frames(video.read_frames, round(given.decode * films.RATE))
         settings = CaptureSettings(detect=DetectSettings(max_people=given.people))
-        found = pipeline.capture(clip, settings, lambda progress: meter.enter(progress.stage))
+
+        def report(progress: pipeline.Progress) -> None:
+            meter.enter(progress.stage)
+
+        if given.everybody:
+            takes = [take for _, take in pipeline.capture_people(clip, settings, report)]
+        else:
+            takes = [pipeline.capture(clip, settings, report)]
         meter.enter("write")
-        take_file.save(found, Path(folder) / "a.npz")
-        rig = retarget.rig_from_motion(found.motion)
-        bvh.write(
-            retarget.solve(found.motion, rig, retarget.map_bones(rig), RetargetSettings()), Path(folder) / "a.bvh"
+        for take in takes:
+            take_file.save(take, Path(folder) / "a.npz")
+            rig = retarget.rig_from_motion(take.motion)
+            bvh.write(
+                retarget.solve(take.motion, rig, retarget.map_bones(rig), RetargetSettings()), Path(folder) / "a.bvh"
+            )
+    frames = round(given.seconds[0] * films.RATE) if given.walkers else takes[0].motion.frame_count
+    return {"frames": frames, "cpu": meter.cpu, "megabytes": meter.megabytes}
+
+
+def walking(people: int, seconds: float) -> Any:
+    """What a detector may have seen of people who walk to and fro before each other, as `pipeline._detect` says it."""
+    from tests import walkers
+    from video_to_pose.detect import Detection
+    from video_to_pose.seen import Seen
+
+    rng = np.random.default_rng(0)
+
+    def pacing(period: float, start: float) -> Any:
+        return lambda t: np.stack([640 + 480 * np.sin(2 * np.pi * t / period + start), np.full_like(t, 380.0)], axis=1)
+
+    crowd = [
+        walkers.Walker(
+            pacing(period, 1.3 * who), 330.0 + 15 * who, rng.uniform(-0.25, 0.25, 21) + np.tile([0.5, 0, 0], 7)
         )
-    return {"frames": found.motion.frame_count, "cpu": meter.cpu, "megabytes": meter.megabytes}
+        for who, period in zip(range(people), (20.0, 15.0, 30.0, 12.0), strict=False)
+    ]
+    crowd = [replace(walker, period_s=1.2) for walker in crowd]
+    # One minute of them, again and again: all their periods divide it, so nobody leaps where it begins anew.
+    minute = np.arange(60 * films.RATE) / films.RATE
+    seen, _ = walkers.detect(crowd, minute, walkers.Detector(), rng)
+    count = round(seconds * films.RATE)
+    assert all(person.appearance is not None for found in seen for person in found)
+    again = [
+        [Detection(p.names, p.positions.copy(), p.scores.copy(), None, np.array(p.appearance)) for p in found]
+        for found in (seen[index % len(seen)] for index in range(count))
+    ]
+    return Seen(np.arange(count) / films.RATE, again, [], walkers.SIZE)
 
 
 # --- nothing left out ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .card import Card
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)  # slots: an hour holds hundreds of thousands
 class Detection:
     """One person in one frame.
 
