@@ -17,6 +17,7 @@ from bpy.props import EnumProperty, StringProperty
 from . import errands, pictures, rigs, session
 from .core.video_to_pose import protocol
 from .core.video_to_pose.errors import VideoToPoseError
+from .words import say
 
 ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv", ".3gp", ".ogv")
 """Of files that may be dropped; any file that can be decoded may be picked."""
@@ -239,7 +240,9 @@ class SetRangeOperator(bpy.types.Operator):
             return {"FINISHED"}
         second, step = moment(scene)
         if length is not None and second > length:
-            self.report({"WARNING"}, f"The video ends at {length:.2f} s; the current frame is later.")
+            self.report(
+                {"WARNING"}, say("The video ends at {length:.2f} s; the current frame is later.", length=length)
+            )
             return {"CANCELLED"}
         if self.end == "TO":
             second += step  # the end itself is not captured
@@ -248,7 +251,7 @@ class SetRangeOperator(bpy.types.Operator):
                 fields.property_unset("end_s")
             fields.start_s = second
         elif second <= fields.start_s:
-            self.report({"WARNING"}, f"The current frame is at {second:.2f} s, before the start.")
+            self.report({"WARNING"}, say("The current frame is at {second:.2f} s, before the start.", second=second))
             return {"CANCELLED"}
         else:
             fields.end_s = 0.0 if length is not None and second >= length else second
@@ -273,7 +276,10 @@ class WatchVideoOperator(bpy.types.Operator):
             try:
                 movie = bpy.data.movieclips.load(str(path))
             except RuntimeError:
-                self.report({"ERROR"}, f"Blender itself cannot play {path.name}; it can be captured nevertheless.")
+                self.report(
+                    {"ERROR"},
+                    say("Blender itself cannot play {name}; it can be captured nevertheless.", name=path.name),
+                )
                 return {"CANCELLED"}
             movie.frame_start = scene.frame_start
         areas = [area for window in context.window_manager.windows for area in window.screen.areas]

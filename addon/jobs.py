@@ -19,6 +19,7 @@ from .core.video_to_pose import protocol
 from .core.video_to_pose.settings import CaptureSettings
 
 if TYPE_CHECKING:
+    from .engine import Engine
     from .logs import Log
     from .rigs import ApplySettings
 
@@ -85,7 +86,7 @@ class Order:
         file: path of the .blend file that was open; empty for one that was never saved.
     """
 
-    python: Path
+    python: Engine | Path
     video: Path
     settings: CaptureSettings
     apply: ApplySettings

@@ -9,6 +9,7 @@ import bpy
 
 from . import results
 from .core.video_to_pose.errors import InputError
+from .words import say
 
 
 def push_down(armature: bpy.types.Object) -> bpy.types.NlaStrip:
@@ -79,7 +80,7 @@ class _OnResult:
         found = results.shown(context)
         if found is None or (found.strip is not None) != cls.in_strip:
             wanted = "NLA strip" if cls.in_strip else "action"
-            cls.poll_message_set(f"Select an armature whose {wanted} came from a take")
+            cls.poll_message_set(say("Select an armature whose {wanted} came from a take", wanted=wanted))
             return False
         return True
 
@@ -99,7 +100,7 @@ class PushDownOperator(_OnResult, bpy.types.Operator):
         except InputError as error:
             self.report({"ERROR"}, f"{error.message} {error.hint}")
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{strip.name} is on an NLA track of its own.")
+        self.report({"INFO"}, say("{name} is on an NLA track of its own.", name=strip.name))
         return {"FINISHED"}
 
 

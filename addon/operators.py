@@ -11,6 +11,7 @@ from . import bone_maps, engine, exports, people, preferences, properties, resul
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 from .core.video_to_pose.formats import bvh
 from .core.video_to_pose.formats import take as take_file
+from .words import say
 
 
 def _target(fields: properties.VideoToPoseProperties) -> bpy.types.Object | None:
@@ -186,7 +187,7 @@ class ExportOperator(bpy.types.Operator):
                 exports.write_glb(context, armature, path, reference_frame=reference)
         except VideoToPoseError as error:
             return _failed(self, error)
-        self.report({"INFO"}, f"Wrote {path}")
+        self.report({"INFO"}, say("Wrote {path}", path=path))
         return {"FINISHED"}
 
 

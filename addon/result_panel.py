@@ -8,6 +8,7 @@ from typing import ClassVar
 import bpy
 
 from . import check_frames, results
+from .words import say
 
 
 class _InTab:
@@ -66,7 +67,7 @@ class CheckFramesPanel(_InTab, bpy.types.Panel):
             return
         left = sum(not item.seen for item in items)
         row = layout.row(align=True)
-        row.label(text=f"{left} of {len(items)} left" if left else "All looked at")
+        row.label(text=say("{left} of {total} left", left=left, total=len(items)) if left else "All looked at")
         row.operator("video_to_pose.next_check", text="", icon="TRIA_LEFT").back = True
         row.operator("video_to_pose.next_check", text="", icon="TRIA_RIGHT").back = False
         layout.template_list(

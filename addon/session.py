@@ -88,7 +88,7 @@ class State:
 
 def enqueue(
     context: bpy.types.Context,
-    python: Path,
+    python: engine.Engine | Path,
     video: Path,
     settings: CaptureSettings,
     armature: bpy.types.Object | None,

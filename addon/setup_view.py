@@ -64,7 +64,8 @@ def _draw_engine(own: bpy.types.AddonPreferences, column: bpy.types.UILayout, ch
         try:
             engine.find_python("", session.engine_environment())
         except VideoToPoseError as error:
-            _draw_lines(column, f"{error.message} {error.hint}", "ERROR", characters)
+            _draw_lines(column, error.message, "ERROR", characters)
+            _draw_lines(column, error.hint, "BLANK1", characters)
     else:
         _draw_lines(
             column,
@@ -169,7 +170,7 @@ def draw_faults(column: bpy.types.UILayout, characters: int) -> None:
     """
     for finding in session.State.findings:
         if finding.needed and not finding.ok:
-            _draw_lines(column, f"{finding.name}: {finding.found}", "CANCEL", characters)
+            _draw_lines(column, say("{what}: {found}", what=finding.name, found=finding.found), "CANCEL", characters)
             _draw_lines(column, finding.mend, "FORWARD", characters)
 
 
