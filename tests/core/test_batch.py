@@ -323,7 +323,7 @@ def test_a_stop_reaches_the_workers_of_a_cluster(dask_cluster, tmp_path, monkeyp
 def test_a_cluster_gives_up_a_clip_that_hangs_and_starts_its_worker_anew(dask_cluster, tmp_path):
     clips = make_clips(tmp_path / "in", ["hangs", "b", "c"])
     clips[0] = with_options(clips[0], steps=1000, sleep=0.05, deaf=True)
-    found = run(clips, cluster.on_cluster(dask_cluster.scheduler_address, limit_s=2.0))
+    found = run(clips, cluster.on_cluster(dask_cluster.scheduler_address, limit_s=3.0))
     assert (found["hangs"].outcome, found["hangs"].code) == ("failed", "time-limit")
     assert found["b"].outcome == found["c"].outcome == "done"
     assert files(tmp_path / "in" / "out") == {"b.a", "b.b", "c.a", "c.b"}
@@ -517,13 +517,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, argument
 
 
 @posix
-@pytest.mark.parametrize("deaf", [False, True])
-def test_a_clip_that_hangs_is_stopped_and_told_and_the_rest_is_done(tmp_path, deaf):
+def test_a_clip_that_hangs_is_stopped_and_told_and_the_rest_is_done(tmp_path):
     clips = make_clips(tmp_path, ["hangs", "b", "c"])
-    clips[0] = with_options(clips[0], steps=1000, sleep=0.05, deaf=deaf)
-    found = run(clips, batch.here(1, limit_s=2.5))
+    clips[0] = with_options(clips[0], steps=1000, sleep=0.05, deaf=True)
+    found = run(clips, batch.here(1, limit_s=5))
     assert (found["hangs"].outcome, found["hangs"].code, found["hangs"].attempts) == ("failed", "time-limit", 1)
-    assert "2.5 s" in found["hangs"].error and "--time-limit" in found["hangs"].hint
+    assert "after 5 s" in found["hangs"].error and "--time-limit" in found["hangs"].hint
     assert found["b"].outcome == found["c"].outcome == "done"
     assert files(tmp_path / "out") == {"b.a", "b.b", "c.a", "c.b"}
 
