@@ -272,7 +272,7 @@ class LiveSolver:
         self._measure_at = -np.inf
         self._seen_s = 0.0
         self._lengths: Array | None = None
-        self._R_world_camera: Array = np.eye(3)
+        self.R_world_camera: Array = np.eye(3)
         self._origin: Array | None = None
         self._lowest: deque[tuple[float, float]] = deque()
         self._floor = OneEuro(_FLOOR_HZ, 0.0)
@@ -359,11 +359,11 @@ class LiveSolver:
         self._measure_at = time_s + _MEASURE_EVERY_S
         seen = self._track(self._grid(time_s, np.inf))
         lifted = self.lifter(seen, self._focal, self._centre)
-        self._R_world_camera = ground.world_axes(lifted.up)
+        self.R_world_camera = ground.world_axes(lifted.up)
         if seen.frame_count >= _MEASURE_LEAST:
             quick = replace(self.settings.motion, mend_glitches=False, plant_feet=False)
             solved, camera = motion.solve(seen, lifted, self.settings.camera, quick)
-            self._lengths, self._R_world_camera = solved.lengths.astype(np.float64), camera.R_world_camera
+            self._lengths, self.R_world_camera = solved.lengths.astype(np.float64), camera.R_world_camera
         else:
             self._lengths = even_hips(self.skeleton, lifted.lengths)
         self._lowest.clear()
@@ -400,7 +400,7 @@ class LiveSolver:
         depth = float(np.exp(self._depth(shown_s, np.log(path[None, 2:])))[0, 0])
         root_camera = np.array([*side, 1.0]) * depth
 
-        R = self._R_world_camera
+        R = self.R_world_camera
         directions, root = directions @ R.T, R @ root_camera
         root = root - [0.0, 0.0, self._floor_under(shown_s, directions, root)]
         if self._origin is None:

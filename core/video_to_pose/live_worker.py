@@ -42,7 +42,7 @@ def follow(
         dropped = 0
         for moment in live.follow(following, Source(job.source, job.name, job.settings.video), stop):
             dropped = moment.dropped
-            send(_told(moment))
+            send(told(moment))
             with suppress(queue.Empty):
                 while True:
                     recorder.hear(lines.get_nowait())
@@ -53,7 +53,8 @@ def follow(
         return protocol.Followed(dropped)
 
 
-def _told(moment: live.Moment) -> protocol.Pose:
+def told(moment: live.Moment) -> protocol.Pose:
+    """A moment as it goes over the line."""
     pose = moment.pose
     numbers = ""
     if pose is not None:
