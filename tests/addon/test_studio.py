@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,11 +83,13 @@ def takes(studio, save_take) -> Callable[[int], list[str]]:
     return put
 
 
-def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What it says when it says anything."""
     end = time.monotonic() + seconds
-    while not true():
+    while not (said := true()):
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.05)
+    return said
 
 
 def processes_with(word: str) -> list[int]:
@@ -177,10 +180,10 @@ def test_a_process_that_dies_is_begun_again_once_and_then_told(studio, tmp_path)
     def engines() -> list[int]:
         return [pid for pid in processes_with(str(studio.blender.home)) if _command(pid).startswith("sleep")]
 
-    until(engines)
-    os.kill(_parent(first := engines()[0]), signal.SIGKILL)
-    until(lambda: engines() and engines() != [first])
-    os.kill(_parent(engines()[0]), signal.SIGKILL)
+    (first,) = until(engines)
+    os.kill(_parent(first), signal.SIGKILL)
+    (second,) = until(lambda: [pid for pid in engines() if pid != first])
+    os.kill(_parent(second), signal.SIGKILL)
     _, said = batch.communicate(timeout=60)
     assert batch.returncode == 4, said
     assert "begun again: its process died" in said and "died 2 times (signal 9)" in said
