@@ -3,16 +3,20 @@
 
 Alone: the plainest script there is, which reads with OpenCV, detects, and keeps the landmarks. Both run in turns, in
 fresh processes, with the same model, for one person. Loading is part of both; frames a second are also given without
-it, as the difference between a long and a short clip.
+it, as the difference between a long and a short clip. With ``--json FILE`` each turn is kept as soon as it is done, and
+what the file holds is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "core")]
@@ -47,7 +51,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=230)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--size", type=int, nargs=2, default=(1920, 1080))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the turns there, and go on with those missing")
     given = parser.parse_args()
+    turns: dict[str, Any] = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
     model = weights.fetch("mediapipe-pose-full")
     print(cost.machine())
     with tempfile.TemporaryDirectory() as folder:
@@ -60,10 +66,15 @@ def main() -> None:
             "MediaPipe alone": lambda clip: [sys.executable, "-c", PLAIN, str(clip), str(model)],
             "the whole way": lambda clip: [sys.executable, "-m", "video_to_pose", "convert", str(clip), *out],
         }
-        costs = {name: [] for name in programs}
-        for _ in range(given.runs):
+        costs: dict[str, list[list[cost.Cost]]] = {name: [] for name in programs}
+        for turn in range(given.runs):
             for name, command in programs.items():
-                costs[name].append([cost.run(command(clip)) for clip in clips])
+                key = f"{name} {turn} {given.short} {given.frames} {given.size[0]}x{given.size[1]}"
+                if key not in turns:
+                    turns[key] = [asdict(cost.run(command(clip))) for clip in clips]
+                    if given.json:
+                        cost.keep(turns, given.json)
+                costs[name].append([cost.Cost(**one) for one in turns[key]])
     more = given.frames - given.short
     print(f"{given.size[0]}x{given.size[1]}, {given.short} and {given.frames} frames, median of {given.runs} runs")
     print("                  frames/s   frames/s of processor time   seconds to the first frame   peak MB")

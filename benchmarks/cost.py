@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -48,6 +49,13 @@ def run(command: Sequence[str]) -> Cost:
             errors.seek(0)
             raise SystemExit(errors.read().decode(errors="replace"))
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / _PER_MEGABYTE, out)
+
+
+def keep(rows: dict[str, Any], path: Path) -> None:
+    """Write what was measured so far, whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(rows, indent=1))
+    partial.replace(path)
 
 
 _PER_MEGABYTE = 1024**2 if sys.platform == "darwin" else 1024
