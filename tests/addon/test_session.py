@@ -52,8 +52,8 @@ BODIES = {
 }
 
 START = """
-import os, time
-from video_to_pose_extension import jobs
+import importlib, os, time
+jobs = importlib.import_module(addon.__name__ + ".jobs")
 Status, State = jobs.Status, session.State
 session.user_folder = lambda name: folder(Path(sys.argv[2]).joinpath("user", name))
 def folder(path):
