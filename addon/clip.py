@@ -159,7 +159,7 @@ class ChooseVideoOperator(bpy.types.Operator):
     """Capture motion from this video"""
 
     bl_idname = "video_to_pose.choose_video"
-    bl_label = "Choose Video"
+    bl_label = "Capture Motion from Video"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
     filepath: StringProperty(name="Video", description="The video to capture from", subtype="FILE_PATH")
