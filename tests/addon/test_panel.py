@@ -10,7 +10,7 @@ import pytest
 
 LAYOUT = """
 from types import SimpleNamespace
-from video_to_pose_extension import jobs, logs, panel
+from video_to_pose_extension import doctor, installed, jobs, logs, panel, setup_view
 
 class Layout:
     known = bpy.types.UILayout.bl_rna
@@ -57,6 +57,7 @@ def job(status="RUNNING", outcome=None, **state):
 addon.register()
 fields = bpy.context.scene.video_to_pose
 State = session.State
+setup_view.has_engine = lambda context: True
 """
 
 STATES = {
@@ -108,12 +109,18 @@ STATES = {
     ),
     "without an engine": (
         "State.outcome = session.Outcome('No engine.', 'Install it.', 'engine-missing')",
-        ["label No engine.", "button Install Engine", "button Preferences"],
+        ["label No engine.", "button Install Engine", "button Run Doctor"],
         [],
     ),
+    "at the very first": (
+        "setup_view.has_engine = lambda context: False; fault = doctor.Finding('numpy', False, True, 'none', 'Mend it.');"
+        "State.findings = [fault]",
+        ["button Install Engine", "button Run Doctor", "label numpy: none", "label Mend it."],
+        ["button Capture"],
+    ),
     "while the engine is installed": (
-        "State.installation = SimpleNamespace(label='Installing packages', close=lambda: None)",
-        ["progress Installing packages…", "button Cancel"],
+        "State.installation = SimpleNamespace(label='Unpacking packages', fraction=0.4, close=lambda: None)",
+        ["progress Unpacking packages", "button Cancel"],
         ["button Capture"],
     ),
 }
@@ -132,9 +139,15 @@ def test_options_and_preferences_draw(blender):
         LAYOUT
         + """
 fields.key_error = 0.01
+fields.video = "/clips/dance.mp4"
 options = draw(panel.OptionsPanel) + draw(panel.CharacterPanel)
 layout = Layout()
-chosen = SimpleNamespace(layout=layout, bl_rna=preferences.VideoToPosePreferences.bl_rna)
+chosen = SimpleNamespace(layout=layout, engine_python="", runtime="auto", bl_rna=preferences.VideoToPosePreferences.bl_rna)
+home = session.engine_environment()
+first = preferences.VideoToPosePreferences.draw(chosen, bpy.context)
+(home / "ab12cd" / "p").mkdir(parents=True)
+installed.finish(home, installed.Installed("ab12cd", "2.7", "linux-x64", "cuda", (), 9, "online", "0"))
+State.findings = [doctor.Finding("numpy", True, True, "2"), doctor.Finding("scipy", False, True, "none", "Mend it.")]
 preferences.VideoToPosePreferences.draw(chosen, bpy.context)
 shown = {item.removeprefix("field ") for item in options + draw(panel.CapturePanel)} | {"armature"}
 every = {p.identifier for p in fields.bl_rna.properties} - {"rna_type", "name"}
@@ -142,7 +155,11 @@ answer([sorted(every - shown), layout.told])
 """
     )
     assert got[0] == []  # every field can be reached
-    assert "field engine_python" in got[1] and "button Install Engine" in got[1]
+    assert {"field engine_python", "field runtime", "button Install Engine", "button From a Bundle…"} <= set(got[1])
+    told = " ".join(got[1])
+    assert "Installed: NVIDIA (CUDA), Python 2.7" in told and "is for Python 2.7" in told  # not this Blender's
+    assert "Capturing does not work yet" in told and "Mend it." in told and "Blender 4.2 to 5.2" in told
+    assert "button Install Engine Again" in got[1] and "button Remove Engine" in got[1]
 
 
 def test_long_sentences_are_broken_into_lines(blender):
