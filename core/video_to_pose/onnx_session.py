@@ -7,8 +7,10 @@ What is asked for is had or refused: a device that does not work is never quietl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +108,9 @@ def open_session(
     if not path.is_file():
         raise InputError(f"The {what} file {path} does not exist.", "Check the path.", f"{what}-missing")
     devices = wanted_devices(device)
+    if set(devices) & set(_BOUND) and hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+            onnxruntime.preload_dlls()  # NVIDIA's libraries, where they were installed as packages
     broken = (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NotImplemented)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
