@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from concurrent.futures import wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -33,11 +34,13 @@ from .core.video_to_pose.settings import CaptureSettings, LiveSettings, Retarget
 from .core.video_to_pose.skeleton import Skeleton
 from .core.video_to_pose.types import Camera, KeypointTrack, Motion, RigAnimation, Take
 from .jobs import Outcome
+from .steps import Steps
 from .words import say
 
 Floats = NDArray[np.floating]
 
 TICK_S = 1 / 60
+_SHARE_S = 0.02  # of a tick, for making a recording's action
 _PANEL_S = 0.25  # figures that change faster cannot be read
 
 
@@ -113,10 +116,30 @@ class Following:
     stopping: bool = False
 
 
+@dataclass
+class Bringing:
+    """A recording on its way to an action.
+
+    Attributes:
+        steps: what is left to do.
+        scene: ``session_uid``.
+        take: where the engine writes its take.
+        began_s: the source's time of its first pose.
+        seconds: how long it is.
+    """
+
+    steps: Steps[rigs.Result]
+    scene: int
+    take: Path
+    began_s: float
+    seconds: float
+
+
 class State:
     """What runs and how the last one ended."""
 
     following: ClassVar[Following | None] = None
+    bringing: ClassVar[Bringing | None] = None
     outcome: ClassVar[Outcome | None] = None
     awaited: ClassVar[dict[Path, tuple[str, float]]] = {}
     """Take that the engine is still writing -> name of its action, and the source's time at its first frame."""
@@ -179,12 +202,13 @@ def stop() -> None:
     if following.recording is not None:
         stop_recording()
     following.stopping = True
-    if not State.awaited:
+    if not State.awaited and State.bringing is None:
         following.worker.cancel()
 
 
 def close() -> None:
     """End everything now: before another file is opened, and when the add-on is disabled."""
+    _bring(None)
     if State.following is not None:
         following, State.following = State.following, None
         following.worker.close()
@@ -225,21 +249,52 @@ def stop_recording() -> None:
         take = _as_take(recording, following.skeleton, recording.lengths, rigs.scene_rate(scene))
         settings = rigs.ApplySettings(recording.name, retarget=following.settings, take=recording.take)
         with session.in_scene(scene):
-            result = rigs.apply_take(bpy.context, take, armature, settings)
-            if not bpy.app.background:
-                bpy.ops.ed.undo_push(message="Video to Pose: Live Recording")
-        State.awaited[recording.take] = (result.action, recording.poses[0].time_s)
+            steps = rigs.apply_steps(bpy.context, take, armature, settings)
         seconds = float(take.motion.timestamps[-1] - take.motion.timestamps[0])
-        told = say("Recorded {seconds} s as {action}.", seconds=f"{seconds:.1f}", action=result.action)
+        State.bringing = Bringing(steps, following.scene, recording.take, recording.poses[0].time_s, seconds)
+    except VideoToPoseError as error:
+        State.outcome = session.explain(error)
+    if bpy.app.background:
+        _bring(None)
+
+
+def _bring(share_s: float | None) -> None:
+    """Go on making the action of a recording for so many seconds; None: to its end.
+
+    Meanwhile no pose is shown, because the action is checked on the armature.
+    """
+    bringing, began = State.bringing, time.monotonic()
+    if bringing is None:
+        return
+    try:
+        with session.in_scene(_scene(bringing)):
+            while share_s is None or time.monotonic() < began + share_s:
+                waiting = next(bringing.steps)
+                if waiting is not None and share_s is None:
+                    wait([waiting])
+                elif waiting is not None and not waiting.done():
+                    return
+        return
+    except StopIteration as ended:
+        result: rigs.Result = ended.value
+        State.awaited[bringing.take] = (result.action, bringing.began_s)
+        told = say("Recorded {seconds} s as {action}.", seconds=f"{bringing.seconds:.1f}", action=result.action)
         State.outcome = Outcome(told, warnings=result.check.warnings)
     except VideoToPoseError as error:
         State.outcome = session.explain(error)
+    except ReferenceError:
+        State.outcome = session.explain(_gone())
+    State.bringing = None
+    if not bpy.app.background:
+        with contextlib.suppress(VideoToPoseError), session.in_scene(_scene(bringing)):
+            bpy.ops.ed.undo_push(message="Video to Pose: Live Recording")
 
 
 def advance(wait_s: float = 0.0) -> bool:
     """Hear the worker and show the newest pose. Returns whether there was one."""
+    _bring(_SHARE_S)
     following = State.following
-    if following is None:
+    if following is None or State.bringing is not None:
         return False
     poses: list[Shown] = []
     for message in following.worker.poll(wait_s):
@@ -402,6 +457,7 @@ def _end(following: Following, final: protocol.Final) -> None:
     """The worker has said its last word."""
     if following.recording is not None:
         stop_recording()
+        _bring(None)
     State.awaited.clear()
     State.following = None
     with contextlib.suppress(VideoToPoseError, ReferenceError):
@@ -427,7 +483,7 @@ def _put_back(following: Following) -> None:
             bone.matrix_basis = matrix
 
 
-def _scene(following: Following) -> bpy.types.Scene:
+def _scene(following: Following | Bringing) -> bpy.types.Scene:
     scene = next((scene for scene in bpy.data.scenes if scene.session_uid == following.scene), None)
     if scene is None:
         raise InputError("The scene is gone.", "Start again in a scene that is there.", "scene-gone")
@@ -437,8 +493,12 @@ def _scene(following: Following) -> bpy.types.Scene:
 def _armature(following: Following) -> bpy.types.Object:
     armature = next((ob for ob in _scene(following).objects if ob.session_uid == following.target), None)
     if armature is None:
-        raise InputError("The armature is no longer in the scene.", "Choose another one and start again.", "rig-gone")
+        raise _gone()
     return armature
+
+
+def _gone() -> InputError:
+    return InputError("The armature is no longer in the scene.", "Choose another one and start again.", "rig-gone")
 
 
 def _tick() -> float | None:
@@ -465,6 +525,12 @@ def _redraw(*kinds: set[str]) -> None:
 
 
 @persistent
+def _before_loss(*_: object) -> None:
+    """Before an undo, and before a file is saved: a recording is in the scene whole or not at all."""
+    _bring(None)
+
+
+@persistent
 def _before_load(*_: object) -> None:
     close()
     State.outcome = None
@@ -472,9 +538,13 @@ def _before_load(*_: object) -> None:
 
 def register() -> None:
     bpy.app.handlers.load_pre.append(_before_load)
+    for handlers in (bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre, bpy.app.handlers.save_pre):
+        handlers.append(_before_loss)
 
 
 def unregister() -> None:
     bpy.app.handlers.load_pre.remove(_before_load)
+    for handlers in (bpy.app.handlers.undo_pre, bpy.app.handlers.redo_pre, bpy.app.handlers.save_pre):
+        handlers.remove(_before_loss)
     close()
     State.outcome = None

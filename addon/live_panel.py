@@ -165,7 +165,7 @@ class LivePanel(bpy.types.Panel):
         column = layout.column()
         column.enabled = following is None
         column.row(align=True).prop(fields, "source", expand=True)
-        column.prop(fields, "camera" if fields.source == "camera" else "file", text="")
+        column.prop(fields, "camera" if fields.source == "camera" else "file")
         column.prop(fields, "delay_frames")
         capture = context.scene.video_to_pose
         column.row(align=True).prop(capture, "target", expand=True)
@@ -212,6 +212,8 @@ def told(following: live.Following) -> tuple[str, str]:
     """How it goes, and an icon."""
     if following.stopping:
         return say("Stopping"), "SORTTIME"
+    if live.State.bringing is not None:
+        return say("Making the action"), "SORTTIME"
     if following.skeleton is None:
         return say("Getting ready"), "SORTTIME"
     if following.seen is None:
