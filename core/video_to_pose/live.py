@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import bones, detect, lift, live_source, motion, pipeline, track
+from .errors import InputError
 from .motion import ground
 from .motion.one_euro import OneEuro
 from .motion.rigid import even_hips, rigid_parts
@@ -33,6 +34,7 @@ from .video import Frame
 Array = NDArray[np.floating]
 
 _NEAR, _NEAR_PER_S, _NEAR_MOST = 0.3, 4.5, 1.0  # body sizes that a person may be from where they were last
+_SLOW = 1.25  # times: a track with fewer frames a second than the lifter's rate by more than this is filled in
 _SIZE_RATIO = 1.6  # by which somebody may have grown or shrunk since
 _MEASURE_EVERY_S = 0.5  # while lengths and tilt settle
 _MEASURE_LEAST = 5  # frames
@@ -114,10 +116,49 @@ class Recording:
         Raises:
             InputError: nobody was in it, or it is too short.
         """
-        keypoints = track.make_track(self._times, self._people, self._image_size, settings.track)
+        keypoints = at_least(self._track(settings), lifter.frame_rate)
         take = pipeline.lift_and_solve(keypoints, lifter, settings)
         about = {"video": {"name": name}, "detector": {"id": settings.detect.detector}, "live": asdict(live)}
         return replace(take, provenance={**take.provenance, **about})
+
+    def _track(self, settings: CaptureSettings) -> KeypointTrack:
+        """Who it is is known here: nobody need be told from others, however few frames there was time for."""
+        frames = [f for f, people in enumerate(self._people) if people]
+        if not frames:
+            raise InputError(
+                f"No person was found in any of the {self.frame_count} frames.",
+                "Record while the whole body is in view.",
+                "no-person",
+            )
+        person = track.Person(
+            number=1,
+            identity=0,
+            shot=0,
+            first_s=self._times[frames[0]],
+            last_s=self._times[frames[-1]],
+            frames=np.array(frames),
+            detections=tuple(self._people[f][0] for f in frames),
+            best_frame=frames[0],
+            box=(0.0, 0.0, 0.0, 0.0),
+            weight=1.0,
+        )
+        return track.track_of(person, self._times, self._image_size, settings.track)
+
+
+def at_least(seen: KeypointTrack, rate: float) -> KeypointTrack:
+    """A track with so many frames a second or more: lifters know no slower ones. Gaps stay gaps."""
+    own = (seen.frame_count - 1) / float(np.ptp(seen.timestamps))
+    if own > rate / _SLOW:
+        return seen
+    count = int(float(np.ptp(seen.timestamps)) * rate + 1e-6) + 1
+    times = seen.timestamps[0] + np.arange(count) / rate
+    after = np.clip(np.searchsorted(seen.timestamps, times), 1, seen.frame_count - 1)
+    share = (times - seen.timestamps[after - 1]) / (seen.timestamps[after] - seen.timestamps[after - 1])
+    share = np.clip(share, 0.0, 1.0)[:, None, None]
+    positions = (1 - share) * seen.positions[after - 1] + share * seen.positions[after]
+    scores = np.minimum(seen.scores[after - 1], seen.scores[after])
+    scores = np.where(np.isfinite(positions).all(axis=-1), scores, 0.0)
+    return KeypointTrack(times, seen.names, positions, scores, seen.image_size)
 
 
 class Live:

@@ -20,6 +20,7 @@ from video_to_pose.errors import InputError
 from video_to_pose.formats import take as take_file
 from video_to_pose.live_source import Source
 from video_to_pose.settings import CaptureSettings, DetectSettings, LiftSettings, LiveSettings
+from video_to_pose.types import KeypointTrack
 
 CORE = Path(__file__).resolve().parents[2] / "core"
 SETTINGS = CaptureSettings(detect=DetectSettings(max_people=1))
@@ -188,6 +189,29 @@ def test_a_recording_becomes_the_take_that_the_file_would_have_become(seen, lift
     assert take.provenance["live"]["delay_frames"] == LiveSettings.delay_frames
     take_file.save(take, tmp_path / "a.npz")
     assert np.array_equal(take_file.load(tmp_path / "a.npz").track.positions, take.track.positions)
+
+
+def test_a_recording_with_few_frames_a_second_becomes_a_take_too(seen, lifter, offline):
+    recording = live.Recording(SIZE)
+    for time_s, people in seen[::8]:
+        recording.add(time_s, people[0])
+    solved = recording.take("Camera", lifter, SETTINGS, LiveSettings()).motion
+    assert solved.frame_rate == pytest.approx(lifter.frame_rate, rel=0.02)
+    middle = slice(10, solved.frame_count - 10)
+    off = np.sum(solved.directions[middle] * offline.directions[: solved.frame_count][middle], axis=-1)
+    assert np.degrees(np.arccos(np.clip(off, -1, 1))).mean() < 15
+
+
+def test_gaps_stay_gaps_when_frames_are_filled_in():
+    positions = np.zeros((5, 1, 2))
+    positions[2] = np.nan
+    slow = KeypointTrack(np.arange(5) / 5, ("nose",), positions, np.array([[1], [1], [0], [1], [1]]), SIZE)
+    filled = live.at_least(slow, 30.0)
+    assert filled.frame_count == 25
+    unknown = np.isnan(filled.positions[:, 0, 0])
+    assert unknown[8:17].all() and not unknown[:6].any() and not unknown[19:].any()
+    assert (filled.scores[unknown] == 0).all()
+    assert live.at_least(filled, 30.0) is filled
 
 
 def test_a_recording_of_nobody_is_told(lifter):
