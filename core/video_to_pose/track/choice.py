@@ -175,7 +175,7 @@ def _joined(people: Sequence[Person], times: Array, parts: Sequence[Part]) -> Pe
         if part.number not in named:
             raise InputError(
                 f"There is no person {part.number}: {_count(len(people))} found.",
-                f"Give a number from 1 to {len(people)}, or one of: {', '.join(PERSON_CHOICES)}.",
+                f"Give {_numbers(len(people))}, or one of: {', '.join(PERSON_CHOICES)}.",
                 "no-such-person",
             )
     first = named[parts[0].number]
@@ -233,6 +233,10 @@ def _at(people: Sequence[Person], times: Array, time: float, x: float, y: float)
         f"Point at somebody's body. Found: person {spans}." if spans else "Point at somebody's body.",
         "nobody-there",
     )
+
+
+def _numbers(people: int) -> str:
+    return "1" if people == 1 else f"a number from 1 to {people}"
 
 
 def _count(people: int) -> str:

@@ -572,7 +572,8 @@ def overlapping(seen: Sightings, tracks: Sequence[Track]) -> list[tuple[int, int
     """Pairs (i, j), i < j, of tracks that are there at the same time, in order; found without asking every pair."""
     begins, ends = (np.array([seen.times[track[k]] for track in tracks]) for k in (0, -1))
     order = np.argsort(begins, kind="stable")
-    pairs, running = [], []
+    pairs: list[tuple[int, int]] = []
+    running: list[int] = []
     for i in order.tolist():
         running = [j for j in running if ends[j] >= begins[i]]
         pairs += [(min(i, j), max(i, j)) for j in running]
