@@ -51,6 +51,8 @@ class _Wires:
         self.input = io.FileIO(os.dup(0), "r")
         self._output = io.FileIO(os.dup(1), "w")
         self._lock = threading.Lock()
+        self.cut = False
+        """Whether nobody is there who would listen, though the pipes may be open."""
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
@@ -58,6 +60,8 @@ class _Wires:
 
     def send(self, message: protocol.Message) -> None:
         """Write a message; raises `Cancelled` when nobody listens any more."""
+        if self.cut:
+            raise Cancelled
         try:
             with self._lock:
                 left = memoryview(protocol.encode(message).encode("ascii"))
@@ -104,6 +108,9 @@ def _work(job: protocol.Order, wires: _Wires, cancelled: threading.Event) -> pro
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     watch = threading.Thread(target=_watch, args=(wires.input, cancelled, take, lines), name="stdin", daemon=True)
     watch.start()
+    if Path("/proc/self/stat").is_file():
+        about = (os.getppid(), wires, cancelled, take)
+        threading.Thread(target=_watch_parent, args=about, name="parent", daemon=True).start()
     report = _reporter(wires, cancelled)
     try:  # what they need is loaded there: a package that is missing is then told as a message
         if isinstance(job, protocol.Glance):
@@ -179,6 +186,29 @@ def _watch(stdin: io.FileIO, cancelled: threading.Event, take: Path | None, line
     """Hand on lines until one asks to stop or stdin ends, then see to it that the process does end."""
     while (line := stdin.readline()) and not protocol.is_cancel(line):
         lines.put(line)
+    _end(cancelled, take)
+
+
+def _watch_parent(parent: int, wires: _Wires, cancelled: threading.Event, take: Path | None) -> None:
+    """See to it that the process ends when Blender has died but its pipes have not.
+
+    Seen under Linux: a thread of the graphics driver that runs when nothing else does held a killed Blender's files
+    open for as long as this process kept the processors busy.
+    """
+    while True:
+        time.sleep(1.0)
+        try:
+            state = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            break
+        if state == "Z" or os.getppid() != parent:
+            break
+    wires.cut = True
+    _end(cancelled, take)
+
+
+def _end(cancelled: threading.Event, take: Path | None) -> None:
+    """Let the work end at its next step, or else end the process without it."""
     cancelled.set()
     time.sleep(GRACE_S)
     if take is not None:

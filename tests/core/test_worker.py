@@ -6,6 +6,7 @@ The process, its pipes and its Take are real; the pipeline is one made for the c
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -227,3 +228,47 @@ def test_a_take_that_nobody_is_there_to_take_is_removed(tmp_path):
     assert process.wait(timeout=10) == 130
     assert list(tmp_path.iterdir()) == []
     process.stdin.close()
+
+
+HALF_DEAD = """
+import ctypes, subprocess, sys, threading, time
+worker = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+worker.stdin.write(sys.argv[2].encode())
+worker.stdin.flush()
+worker.stdout.readline()
+threading.Thread(target=time.sleep, args=(30,)).start()
+print(worker.pid, flush=True)
+ctypes.CDLL(None).syscall(60, 0)  # ends this thread alone: the process is dead, and its pipes are open
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="how a process half dies")
+def test_a_worker_ends_when_its_blender_is_dead_though_the_pipes_are_open(tmp_path):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    code = RUNNER.replace("{body}", textwrap.indent(textwrap.dedent(SLOW), "    "))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", HALF_DEAD, code, job_line(folder / "take.npz")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(CORE)},
+        text=True,
+    )
+    pid = int(parent.stdout.readline())
+    try:
+        deadline = time.monotonic() + 15
+        while is_running(pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not is_running(pid) and parent.poll() is None
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked after yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
