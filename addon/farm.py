@@ -157,7 +157,7 @@ class Served:
 
     def end(self) -> int:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(batch.GRACE_S)
+            self._process.wait(batch.GRACE_S + 1.0)  # after which it ends itself, and tidies up
         self._kill()
         self.ask_to_stop(at_work=False)
         return self._process.wait()
@@ -200,9 +200,7 @@ def serve(options: Namespace) -> NoReturn:
         code = 0
     except (Cancelled, KeyboardInterrupt, OSError):
         print("Stopped.", file=sys.stderr, flush=True)
-    if (bpy := sys.modules.get("bpy")) is not None:
-        shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
-    os._exit(code)  # nothing is left to do, and Blender takes its time, or crashes, shutting down
+    _end(code)
 
 
 def _do_one(wires: _Wires, options: Namespace) -> None:
@@ -210,10 +208,12 @@ def _do_one(wires: _Wires, options: Namespace) -> None:
     if values is None:
         raise Cancelled
     clip = batch.Clip(**{**values, "outputs": tuple(values["outputs"])})
-    threading.Thread(target=_watch, args=(wires.input,), name="stdin", daemon=True).start()
+    awake = threading.Event()
+    threading.Thread(target=_watch, args=(wires.input, awake), name="stdin", daemon=True).start()
     print(f"{clip.name}: {clip.video} -> {', '.join(clip.outputs)}", file=sys.stderr, flush=True)
     tell = batch.paced(lambda event: wires.send({"event": "progress", "clip": clip.name, **event}))
     work = partial(conversion().convert, engine_python=options.engine_python)
+    awake.set()
     outcome = batch.attempt(work, clip, tell)
     for line in (*outcome.warnings, outcome.error, outcome.hint, outcome.details):
         if line:
@@ -222,13 +222,25 @@ def _do_one(wires: _Wires, options: Namespace) -> None:
     wires.send({"outcome": asdict(outcome)})
 
 
-def _watch(stdin: io.FileIO) -> None:
-    """The end of stdin stops the work; what does not hear of it is ended."""
+def _watch(stdin: io.FileIO, awake: threading.Event) -> None:
+    """The end of stdin stops the work; what does not hear of it is ended.
+
+    A Blender that is just being loaded would take the interruption for an error of the part it is at, and go on.
+    """
     while stdin.read(4096):
         pass
-    _thread.interrupt_main(signal.SIGINT)
-    time.sleep(batch.GRACE_S)
-    os._exit(Cancelled.exit_code)
+    if awake.wait(batch.GRACE_S):
+        _thread.interrupt_main(signal.SIGINT)
+        time.sleep(batch.GRACE_S)
+    _end(Cancelled.exit_code)
+
+
+def _end(code: int) -> NoReturn:
+    """At once: nothing is left to do, and Blender takes its time, or crashes, shutting down."""
+    app = getattr(sys.modules.get("bpy"), "app", None)
+    if app is not None:
+        shutil.rmtree(app.tempdir, ignore_errors=True)
+    os._exit(code)
 
 
 class _Wires:
