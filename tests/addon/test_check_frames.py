@@ -117,7 +117,7 @@ answer(listed(action))
     assert "does not follow its keys" in got[0][1] and 101 <= got[0][2] <= 160
 
 
-def test_a_script_without_the_panels_works_and_the_headless_script_keeps_the_list(blender, faulty, tmp_path):
+def test_a_script_that_registers_nothing_works_without_the_list(blender, faulty):
     got = blender.run(
         """
 take = take_file.load(sys.argv[1])
