@@ -58,7 +58,7 @@ def _draw_engine(own: bpy.types.AddonPreferences, column: bpy.types.UILayout, ch
             runtime=runtimes.RUNTIMES[found.runtime].label if found.runtime in runtimes.RUNTIMES else found.runtime,
             python=found.python,
             megabytes=round(found.size_bytes / 1e6),
-            source=say("online") if found.source == "online" else say("from {bundle}", bundle=found.source),
+            source=say("online") if found.source == "online" else say("from a bundle"),
         )
         column.label(text=text, icon="CHECKMARK")
         try:
