@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A motion at other moments than those it was captured at, so that keys fall on whole frames of a scene (numpy only)."""
+"""A motion at other moments than captured ones, so that keys fall on whole frames of a scene (numpy only)."""
 
 from __future__ import annotations
 
