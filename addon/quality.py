@@ -22,7 +22,14 @@ ITEMS = [
     (CUSTOM, "Custom", "Detector, lifter and device as set under Options", 3),
 ]
 LIFTERS = [
-    ("default", "Default", "Reads 27 frames about each moment; body with feet and hands"),
+    ("default", "Default", "The best there is here: also learnt from what detectors really see"),
+    ("anatomy3d", "Anatomy3D", "Chen et al. 2021: bone directions and one set of lengths; trained briefly"),
+    ("rie", "RIE", "Shan et al. 2021: five groups of joints, relative encodings; trained briefly"),
+    ("srnet", "SRNet", "Zeng et al. 2020: split and recombine; trained briefly"),
+    ("seq2seq", "Seq2Seq", "Hossain and Little 2018: reads five frames of the past; trained briefly"),
+    ("gla_gcn", "GLA-GCN", "Yu et al. 2023: graph convolutions, slow; trained briefly"),
+    ("tcn", "VideoPose3D", "Pavllo et al. 2019: temporal convolutions, small and quick; trained briefly"),
+    ("fc", "Frame by Frame", "Martinez et al. 2017: every frame alone; trained briefly"),
 ]
 DEVICES = [
     ("auto", "Auto", "The fastest that this machine has"),

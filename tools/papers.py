@@ -337,7 +337,7 @@ def _table(options: argparse.Namespace) -> None:
     }
     shipped = [name for name in found if RUNS[name].ships]
     heads = ["network", "T", "M par.", "CPU min", *_COLUMNS.values()]
-    for kind, told in (("detected", "a detector's errors"), ("exact", "exact landmarks' joints")):
+    for kind, told in (("detected", "a detector's errors"), ("exact", "the joints' own places in the picture")):
         print(f"\n### All networks, {told}\n")
         rows = []
         for name in shipped:

@@ -24,7 +24,6 @@ from .settings import CaptureSettings, LiftSettings
 if TYPE_CHECKING:
     from .data.sequences import Sequence2D3D
     from .evaluation.protocols import Answer, Lift
-    from .nets.catalogue import Entry
     from .skeleton import Skeleton
 
 Options = argparse.Namespace
@@ -138,15 +137,18 @@ def _models(options: Options) -> None:
     if options.json:
         cli._say_json({"models": lifters, "networks": networks})
         return
+    if lifters:
+        print("Lifters with weights, for --lifter:")
     for row in lifters:
         there = f"{row['skeleton']}, {row['receptive_field']} frames" if row["weights"] else "weights missing"
         print(f"{row['id']:12} {row['label']} ({there}, {row['licence']})")
+    if networks:
+        print(("\n" if lifters else "") + "Networks to train:")
     for row in networks:
         sizes = ", ".join(f"{frames}: {count / 1e6:.2f} M" for frames, count in row["parameters"].items())
         scores = {"never": "", "option": "", "yes": "; reads scores"}[row["scores"]]
         causal = {"never": "", "option": "; causal if asked", "always": "; causal"}[row["causal"]]
-        here = f"; weights: {', '.join(row['weights'])}" if row["weights"] else ""
-        print(f"{row['id']:12} {row['paper']} (parameters by frames {sizes}{scores}{causal}{here})")
+        print(f"{row['id']:12} {row['paper']} (parameters by frames {sizes}{scores}{causal})")
     if not networks and not options.names:
         print("The papers' networks need the package torch, which the extra 'training' brings.")
 
@@ -176,7 +178,7 @@ def _network_rows(names: Sequence[str], costs: bool) -> list[dict[str, Any]]:
                 frames: catalogue.parameters(entry, entry.settings_for(frames), H36M_17)
                 for frames in entry.receptive_fields
             }
-            rows.append({**facts, "parameters": sizes, "weights": [path.name for path in weight_files(entry)]})
+            rows.append({**facts, "parameters": sizes})
             continue
         for variant in ("", *entry.variants):
             for frames in entry.receptive_fields:
@@ -190,20 +192,9 @@ def _network_rows(names: Sequence[str], costs: bool) -> list[dict[str, Any]]:
                         "parameters": cost.parameters,
                         "multiply_adds_per_frame": cost.frame_multiply_adds,
                         "multiply_adds_per_window": cost.window_multiply_adds,
-                        "weights": bool(weight_files(entry, frames, variant)),
                     }
                 )
     return rows
-
-
-def weight_files(entry: Entry, frames: int | None = None, variant: str | None = None) -> list[Path]:
-    """Trained weights that ship: ``NETWORK[-VARIANT]-tT-SKELETON[…].onnx`` beside the product's lifter."""
-    from .lift import WEIGHTS
-
-    size = "*" if frames is None else str(frames)
-    if variant is None:
-        return sorted(WEIGHTS.glob(f"{entry.id}-*t{size}-*.onnx"))
-    return sorted(WEIGHTS.glob(f"{entry.id}{f'-{variant}' if variant else ''}-t{size}-*.onnx"))
 
 
 # --- train --------------------------------------------------------------------------------------------------------

@@ -62,31 +62,34 @@ class LifterEntry:
     Attributes:
         id: what ``--lifter`` takes.
         label: for people.
-        file: ONNX file in `WEIGHTS`.
         licence: of the weights.
     """
 
     id: str
     label: str
-    file: str
     licence: str
 
     @property
     def path(self) -> Path:
-        return WEIGHTS / self.file
+        return WEIGHTS / f"{self.id}.onnx"
 
+
+_OURS = "GPL-3.0-or-later"
 
 LIFTERS = {
     entry.id: entry
     for entry in (
-        LifterEntry(
-            "default",
-            "directions and lengths after Anatomy3D, 27 frames, body with feet and hands",
-            "default.onnx",
-            "GPL-3.0-or-later",
-        ),
+        LifterEntry("default", "directions and lengths after Anatomy3D, learnt from rendered clips too", _OURS),
+        LifterEntry("anatomy3d", "Anatomy3D (Chen et al. 2021), a small one", _OURS),
+        LifterEntry("rie", "RIE (Shan et al. 2021), a small one", _OURS),
+        LifterEntry("srnet", "SRNet (Zeng et al. 2020), a small one", _OURS),
+        LifterEntry("seq2seq", "Seq2Seq (Hossain & Little 2018), a small one, from the past alone", _OURS),
+        LifterEntry("gla_gcn", "GLA-GCN (Yu et al. 2023), a small one, slow", _OURS),
+        LifterEntry("tcn", "VideoPose3D's convolutions (Pavllo et al. 2019), small and quick", _OURS),
+        LifterEntry("fc", "frame by frame (Martinez et al. 2017), a small one", _OURS),
     )
 }
+"""Every one answers in `body22`. How good each is stands in docs/results.md; how it was made in weights/README.md."""
 
 
 def load(settings: LiftSettings) -> Lifter:

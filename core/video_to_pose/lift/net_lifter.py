@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import bones
+from ..errors import InputError
 from ..rotation import between, normalize
-from ..skeleton import Skeleton
+from ..skeleton import BODY_22, Skeleton
 from ..types import KeypointTrack, LiftedPose
-from .joint_keypoints import check_joints, joint_keypoints
+from .joint_keypoints import joint_keypoints
 from .normalize import LIFTER_KEYPOINTS
 from .onnx_lifter import FILLED_SCORE, joint_confidence, phases, select_keypoints, stand_ins
 from .onnx_net import OnnxNet
@@ -44,13 +45,21 @@ class NetLifter:
     Attributes:
         net: the loaded network.
         flip: average with the mirrored picture.
+
+    Raises:
+        InputError: the network answers in another skeleton than `BODY_22`.
     """
 
     net: OnnxNet
     flip: bool
 
     def __post_init__(self) -> None:
-        check_joints(self.net.skeleton)
+        if self.net.skeleton.joints != BODY_22.joints:
+            raise InputError(
+                f"{self.path.name} answers in {self.net.skeleton.name}, which has not all that a character needs.",
+                "Train it with --skeleton body22; `video-to-pose evaluate` measures networks of any skeleton.",
+                "lifter-skeleton",
+            )
 
     @property
     def path(self) -> Path:

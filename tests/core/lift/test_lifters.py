@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every lifter that ships: its weights are whole, told of, and lift a person who stands."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.core.lift.test_net_lifter import CENTRE, make_track
+from video_to_pose import lift
+from video_to_pose.settings import LiftSettings
+
+README = Path(__file__).resolve().parents[3] / "weights" / "README.md"
+
+
+@pytest.mark.parametrize("name", lift.LIFTERS)
+def test_a_standing_person_stands(name):
+    lifter = lift.load(LiftSettings(lifter=name, device="cpu"))
+    pose = lifter(make_track(40), 1000.0, CENTRE)
+    skeleton = pose.skeleton
+    assert skeleton.name == "body22" and pose.directions.shape == (40, 21, 3)
+    assert np.allclose(np.linalg.norm(pose.directions, axis=-1), 1, atol=1e-4)
+    assert pose.lengths.min() > 0.01 and pose.lengths.max() < 0.8
+    for joint in ("left_knee", "right_knee", "left_ankle", "right_ankle"):  # legs point down
+        assert np.median(pose.directions[:, skeleton.index(joint) - 1, 1]) > 0.7
+    for joint in ("thorax", "head"):  # and trunk and neck up
+        assert np.median(pose.directions[:, skeleton.index(joint) - 1, 1]) < -0.5
+    assert pose.up[1] < -0.8
+    thigh, shin = (pose.lengths[skeleton.index(joint) - 1] for joint in ("left_knee", "left_ankle"))
+    assert 0.3 < thigh < 0.55 and 0.3 < shin < 0.55
+
+
+@pytest.mark.parametrize("name", lift.LIFTERS)
+def test_weights_are_the_ones_that_are_told_of(name):
+    entry = lift.LIFTERS[name]
+    digest = hashlib.sha256(entry.path.read_bytes()).hexdigest()
+    assert f"{digest}  {entry.path.name}" in (lift.WEIGHTS / "SHA256SUMS").read_text(encoding="utf-8")
+    assert entry.path.stat().st_size < 20e6
+    assert f"`{entry.path.name}`" in README.read_text(encoding="utf-8")
