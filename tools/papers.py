@@ -290,7 +290,7 @@ def _lifters(options: argparse.Namespace) -> None:
         cameras=virtual.VirtualCameras(),
         rate=RATE,
     )
-    seen = [virtual.detected(sequence) for sequence in seen]
+    seen = [virtual.detected(sequence) for sequence in seen[::4]]
     result = {}
     for name in lift.LIFTERS:
         lifter = lift.load(LiftSettings(lifter=name, device="cpu"))
