@@ -271,8 +271,8 @@ heights = []
 for frame in range(1, 151, 10):
     bpy.context.scene.frame_set(frame)
     heights.append(armature.pose.bones["Head"].tail.z)
-answer({"done": list(done), "told": part("session").State.outcome.message,
-        "range": list(armature.animation_data.action.frame_range), "heights": heights, "scene": [bpy.context.scene.render.fps, bpy.context.scene.frame_end]})
+(job,) = part("session").State.jobs
+answer({"done": list(done), "told": job.outcome.message, "range": list(armature.animation_data.action.frame_range), "heights": heights, "scene": [bpy.context.scene.render.fps, bpy.context.scene.frame_end]})
 """,
         extension,
         VIDEO,

@@ -138,7 +138,7 @@ class Bpy:
 errands.bpy = Bpy()
 bpy.ops.video_to_pose.find_people()
 looking = people.State.search
-pid = looking.errand.worker.pid
+worker, pid = looking.errand.worker, looking.errand.worker.pid
 deadline = time.monotonic() + 150
 while not looking.stage.startswith("Looking for people, frame") and time.monotonic() < deadline:
     errands.advance(wait_s=0.05)
@@ -147,8 +147,9 @@ began = time.monotonic()
 bpy.ops.video_to_pose.cancel_search()
 waited = time.monotonic() - began
 over = people.State.search is None
-while errands.State.errands and time.monotonic() < deadline:
+while (errands.State.errands or not worker.gone) and time.monotonic() < deadline:
     errands.advance(wait_s=0.05)
+    time.sleep(0.01)
 try:
     os.kill(pid, 0)
     gone = False
