@@ -38,11 +38,12 @@ def _package() -> str:
 def _leave(code: int) -> None:
     """End the process with an exit code.
 
-    Blender 4.2 as a Python module may crash while it shuts down: one registered operator, or a glTF export of its own
-    start-up scene, is enough. All is written by then, so there the process ends without a shutdown.
+    Blender as a Python module may crash while it shuts down (4.2: one registered operator, or a glTF export of its own
+    start-up scene, is enough) or wait for ever for a thread of its own (4.5, in a destructor). All is written by then,
+    so there the process ends without a shutdown.
     """
     bpy = sys.modules.get("bpy")
-    if bpy is not None and not bpy.app.binary_path and bpy.app.version < (4, 5):
+    if bpy is not None and not bpy.app.binary_path:
         shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
         sys.stdout.flush()
         sys.stderr.flush()
