@@ -16,14 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..data.sequences import Sequence2D3D
 from ..errors import InputError
+from ..lift.onnx_net import Lift as Lift
+from ..lift.onnx_net import flip_augmented as flip_augmented
 from ..skeleton import Skeleton
 from . import metrics
 
 Array = NDArray[np.floating]
-
-Lift = Callable[[Array], Array]
-"""(F, K, C) keypoints in screen coordinates (C = 2, or 3 with scores) -> (F, J, 3) joints relative to the root,
-camera axes, metres."""
 
 MEAN = "mean"
 """Key of the unweighted mean over groups in what `figures` returns."""
@@ -62,29 +60,6 @@ def answer(lift: Lift, sequences: Iterable[Sequence2D3D], *, scores: bool = Fals
             raise ValueError(f"{sequence.name}: the answer holds NaN or infinity")
         answers.append(Answer(sequence, predicted))
     return answers
-
-
-def flip_augmented(lift: Lift, keypoint_mirror: ArrayLike, joint_mirror: ArrayLike) -> Lift:
-    """Horizontal-flip test-time augmentation: the mean of the answer and of the mirrored answer to the mirrored input.
-
-    Args:
-        lift: the network.
-        keypoint_mirror: (K,) counterpart of each keypoint (`skeleton.mirror_indices`).
-        joint_mirror: (J,) counterpart of each joint (`Skeleton.mirror`).
-
-    Returns:
-        A network that commutes with mirrors exactly.
-    """
-    keypoint_mirror, joint_mirror = np.asarray(keypoint_mirror), np.asarray(joint_mirror)
-
-    def both(keypoints: Array) -> Array:
-        flipped = keypoints[..., keypoint_mirror, :].copy()
-        flipped[..., 0] *= -1
-        other = np.array(lift(flipped))[..., joint_mirror, :]
-        other[..., 0] *= -1
-        return (np.asarray(lift(keypoints)) + other) / 2
-
-    return both
 
 
 # -- measuring -----------------------------------------------------------------------------------------------------

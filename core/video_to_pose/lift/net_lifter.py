@@ -23,7 +23,7 @@ from ..types import KeypointTrack, LiftedPose
 from .joint_keypoints import joint_keypoints
 from .normalize import LIFTER_KEYPOINTS
 from .onnx_lifter import FILLED_SCORE, joint_confidence, phases, select_keypoints, stand_ins
-from .onnx_net import OnnxNet
+from .onnx_net import Lift, OnnxNet, flip_augmented
 
 Floats = NDArray[np.floating]
 
@@ -113,13 +113,8 @@ class NetLifter:
     def _answer(self, keypoints: Floats) -> Floats:
         """(F, J, 3) of (F, J, 3) screen coordinates and scores."""
         skeleton, channels = self.net.skeleton, 3 if self.net.needs_scores else 2
-        answer = self.net(keypoints[..., :channels])
-        if not self.flip:
-            return answer
-        mirror, sign = skeleton.mirror, np.array([-1, 1, 1], dtype=np.float32)
-        flipped = self.net((keypoints[:, mirror] * sign)[..., :channels])
-        mean: Floats = (answer + flipped[:, mirror] * sign) / 2
-        return mean
+        lift: Lift = flip_augmented(self.net, skeleton.mirror, skeleton.mirror) if self.flip else self.net
+        return lift(keypoints[..., :channels])
 
 
 def framed(rays: Floats) -> tuple[Floats, Floats]:

@@ -8,13 +8,13 @@ with, take prepared features (`onnx_lifter`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import bones
 from ..errors import InputError
@@ -84,6 +84,35 @@ class OnnxNet:
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         answer: NDArray[np.float32] = self.session.run(["joints"], {"keypoints": x[None]})[0][0]
         return answer
+
+
+Array = NDArray[np.floating]
+Lift = Callable[[Array], Array]
+"""(F, K, C) keypoints in screen coordinates (C = 2, or 3 with scores) -> (F, J, 3) joints relative to the root,
+camera axes, metres."""
+
+
+def flip_augmented(lift: Lift, keypoint_mirror: ArrayLike, joint_mirror: ArrayLike) -> Lift:
+    """Horizontal-flip test-time augmentation: the mean of the answer and of the mirrored answer to the mirrored input.
+
+    Args:
+        lift: the network.
+        keypoint_mirror: (K,) counterpart of each keypoint (`skeleton.mirror_indices`).
+        joint_mirror: (J,) counterpart of each joint (`Skeleton.mirror`).
+
+    Returns:
+        A network that commutes with mirrors exactly.
+    """
+    keypoint_mirror, joint_mirror = np.asarray(keypoint_mirror), np.asarray(joint_mirror)
+
+    def both(keypoints: Array) -> Array:
+        flipped = keypoints[..., keypoint_mirror, :].copy()
+        flipped[..., 0] *= -1
+        other = np.array(lift(flipped))[..., joint_mirror, :]
+        other[..., 0] *= -1
+        return (np.asarray(lift(keypoints)) + other) / 2
+
+    return both
 
 
 def check_keypoints(
