@@ -75,4 +75,13 @@ def test_a_damaged_lifter_is_told(monkeypatch, tmp_path):
     (tmp_path / real.name).write_bytes(real.read_bytes()[:-1] + b"!")
     (tmp_path / "SHA256SUMS").write_text((real.parent / "SHA256SUMS").read_text("utf-8"))
     monkeypatch.setattr(weights, "_LIFTERS", tmp_path)
-    assert not check("lifters").ok and "default" in check("lifters").found
+    assert not check("lifters").ok and "missing or damaged: default" in check("lifters").found
+
+
+def test_a_missing_lifter_is_told(monkeypatch, tmp_path):
+    folder = weights._place(weights._entry("default")).parent
+    for path in folder.iterdir():
+        if path.name != "rie.onnx":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(weights, "_LIFTERS", tmp_path)
+    assert check("lifters").found == "missing or damaged: rie"
