@@ -77,5 +77,6 @@ def joined(device: str = "auto") -> Iterator[Processes]:
     distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield Processes(rank, count, place)
+        distributed.barrier()  # who leaves first closes what the others may still read: gloo aborts at that
     finally:
         distributed.destroy_process_group()
