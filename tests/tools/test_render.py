@@ -18,6 +18,7 @@ from tools.rasterizer import Scene, bone_transforms  # noqa: E402
 from tools.wardrobe import SHOE, SKIN, Look, dress, random_look  # noqa: E402
 from video_to_pose.data import body as bodies  # noqa: E402
 from video_to_pose.data import mocap  # noqa: E402
+from video_to_pose.skeleton import BODY_32  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 SIZE = (96, 96)
@@ -120,18 +121,31 @@ class TestWriting:
     def test_seeds_choose_shots_that_show_the_person(self, body):
         paths = sorted((SHARED / "data" / "mocap" / "test").glob("14_3*.bvh"))
         shots = [
-            render_set.random_shot(body, paths, 0.2, SIZE, 30, np.random.default_rng([5, number]))
+            render_set.random_shot(body, paths, 0.2, SIZE, None, np.random.default_rng([5, number]))
             for number in range(4)
         ]
-        again = render_set.random_shot(body, paths, 0.2, SIZE, 30, np.random.default_rng([5, 0]))
+        again = render_set.random_shot(body, paths, 0.2, SIZE, None, np.random.default_rng([5, 0]))
         assert again.look == shots[0].look
         np.testing.assert_array_equal(again.camera.position, shots[0].camera.position)
         assert len({shot.look.shirt for shot in shots}) == 4
         for shot in shots:
-            joints = shot.camera.to_camera(bodies.joints(body, render_clip.pose(body, shot)))
-            pixels = shot.camera.project(joints)
-            assert joints[..., 2].min() > 0.2
-            assert np.mean((pixels >= 0) & (pixels < SIZE)) > 0.6
+            joints = bodies.joints(body, render_clip.pose(body, shot), BODY_32)
+            assert shot.camera.to_camera(joints)[..., 2].min() > 0.2
+            assert render_set.share_outside(shot.camera, joints) < 0.6
+            assert shot.frame_rate in render_set.FRAME_RATES
+
+    def test_shots_are_rolled_or_cut_on_demand(self, body):
+        paths = sorted((SHARED / "data" / "mocap" / "test").glob("14_3*.bvh"))
+
+        def demanded(number: int, **kind: bool) -> tuple[render_clip.Shot, float]:
+            shot = render_set.random_shot(body, paths, 0.2, SIZE, 30, np.random.default_rng([6, number]), **kind)
+            joints = bodies.joints(body, render_clip.pose(body, shot), BODY_32)
+            return shot, render_set.share_outside(shot.camera, joints)
+
+        for number in range(4):
+            R = demanded(number, rolled=True)[0].camera.R_world_camera
+            assert 9.9 < abs(np.degrees(np.arctan2(-R[2, 0], -R[2, 1]))) < 30.1
+            assert demanded(number, cut=True)[1] > 0.15
 
     def test_dressing_draws_no_more_skin_than_shows(self, body):
         covered = dress(body, replace(Look(), sleeve=0.95, trouser_leg=1.0))
