@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import detect, track, video
 from ..lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints
 from ..rotation import axis_angle_to_matrix
 from ..settings import CaptureSettings
 from ..skeleton import BODY_22, mirror_indices
 from ..types import KeypointTrack
+from .clips import load_truth, watch
 from .synthetic import Batch
 
 Array = NDArray[np.floating]
@@ -52,27 +52,20 @@ class Detected:
     up: Array
 
 
-def detect_clip(path: Path, settings: CaptureSettings) -> Detected:
-    """Run the detector over a rendered clip and read its truth."""
-    with np.load(path.with_suffix(".npz")) as truth:
-        true_times, joints = truth["timestamps"], truth["joints_camera"]
-        up = truth["R_world_camera"][2]
-        names, focal = tuple(str(name) for name in truth["joint_names"]), float(truth["focal_px"])
-    info = video.probe(path)
-    times, detections = [], []
-    with detect.load(settings.detect) as detector:
-        for frame in video.read_frames(path, settings.video):
-            times.append(frame.time_s)
-            detections.append(detector(frame))
-    person = track.make_track(np.asarray(times), detections, (info.width, info.height), settings.track)
-    nearest = np.abs(true_times[None] - person.timestamps[:, None]).argmin(axis=1)
-    world = np.full((person.frame_count, len(JOINTS), 3), np.nan)
-    for f, time in enumerate(person.timestamps):
-        for found in detections[int(np.abs(np.asarray(times) - time).argmin())]:
-            same = np.nanmedian(np.abs(found.positions - person.positions[f])) < 0.01 * max(info.width, info.height)
-            if same and found.world_landmarks is not None:
-                world[f] = found.world_landmarks[[found.names.index(joint) for joint in JOINTS]]
-    return Detected(path.stem, person, world, joints[nearest], names, focal, up)
+def detect_clip(path: Path, settings: CaptureSettings, cache: Path | None = None) -> Detected:
+    """Run the detector over a rendered clip, or take what it said from `cache`, and read the clip's truth."""
+    watched = watch(path, settings, cache)
+    truth = load_truth(path).at(watched.track.timestamps)
+    limbs = [watched.track.names.index(joint) for joint in JOINTS]
+    return Detected(
+        name=watched.name,
+        track=watched.track,
+        world=watched.world[:, limbs],
+        joints=truth.joints.astype(np.float32),
+        joint_names=truth.joint_names,
+        focal_px=truth.camera.focal_px,
+        up=truth.up,
+    )
 
 
 def draw_pairs(clips: Sequence[Detected], count: int, frames: int, rng: np.random.Generator) -> Batch:
