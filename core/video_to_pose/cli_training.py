@@ -86,11 +86,20 @@ def add_commands(command: Callable[[str, Callable[[Options], None], str], argpar
     sub.add_argument(
         "what",
         nargs="+",
-        help="rendered .mp4 files with their .npz, or folders of them: the product's lifter; "
+        help="rendered .mp4 files with their .npz, or folders of them: lifters against the detector's own 3D; "
         "or one .onnx or .pt: that network on the sequences of --mocap or --benchmark",
     )
-    sub.add_argument("--true-fov", action="store_true", help="clips: tell the lifter the true field of view")
-    sub.add_argument("-o", "--output", help="networks: also write all figures to this .json")
+    sub.add_argument(
+        "--lifters",
+        nargs="+",
+        default=[],
+        metavar="LIFTER",
+        help="clips: compare several: names, or .onnx files (default: the one of --lifter)",
+    )
+    sub.add_argument("--true-fov", action="store_true", help="clips: tell the lifters the true field of view")
+    sub.add_argument("--true-height", action="store_true", help="clips: tell the lifters the person's true height")
+    sub.add_argument("--cache", type=Path, metavar="DIR", help="clips: keep what the detector said in this folder")
+    sub.add_argument("-o", "--output", help="also write all figures to this .json")
     sub.add_argument(
         "--by", choices=("action", "subject", "both"), default="action", help="what figures are means over"
     )
@@ -466,21 +475,54 @@ def _evaluate(options: Options) -> None:
 
 
 def _evaluate_clips(options: Options, given: list[Path]) -> None:
-    from . import lift
-    from .data.rendered import detect_clip
+    from .data import clips as rendered_clips
     from .evaluation import rendered
 
-    settings = cli.capture_settings(options)
+    settings, out = cli.capture_settings(options), Path(options.output) if options.output else None
     clips = _clips(given)
+    if out is not None:
+        cli._check_endings([out], (".json",))
+        cli._check_places([out], clips)
+    lifters = _lifters(options.lifters, settings.lift)
     cli._fetch_model(settings, options)
-    lifter = lift.load(settings.lift)
     results = []
     for clip in clips:
-        results.append(rendered.compare(detect_clip(clip, settings), lifter, settings, fov=options.true_fov))
-        figures = {key: value for key, value in results[-1].items() if key != "up"}
-        cli._tell(options, f"{clip.name}: {results[-1]['frames']} frames", figures)
+        truth, watched = rendered_clips.load_truth(clip), rendered_clips.watch(clip, settings, options.cache)
+        results.append(
+            rendered.compare(
+                watched, truth, lifters, settings, true_fov=options.true_fov, true_height=options.true_height
+            )
+        )
+        cli._tell(options, f"{clip.name}: {results[-1]['frames']} frames", rendered.plain(results[-1]))
+    if out is not None:
+        told = {
+            "settings": settings.to_dict(),
+            "true_fov": options.true_fov,
+            "true_height": options.true_height,
+            "clips": results,
+            "mean": rendered.mean(results),
+        }
+        cli._make_folder(out)
+        with written_whole(out) as partial:
+            partial.write_text(json.dumps(rendered.plain(told), ensure_ascii=False, indent=1), encoding="utf-8")
     if not options.json:
-        print(rendered.table(results))
+        print(rendered.tables(results))
+
+
+def _lifters(names: Sequence[str], settings: LiftSettings) -> dict[str, Any]:
+    """Lifters by the names that tables give them: those named, or the one of the settings."""
+    from . import lift
+
+    if not names:
+        name = settings.model_path.name if settings.model_path else settings.lifter
+        return {name: lift.load(settings)}
+    chosen: dict[str, Any] = {}
+    for name in names:
+        is_file = Path(name).suffix.lower() == ".onnx"
+        one = replace(settings, lifter=settings.lifter if is_file else name, model_path=Path(name) if is_file else None)
+        short = Path(name).name if is_file else name
+        chosen[name if short in chosen else short] = lift.load(one)
+    return chosen
 
 
 def _evaluate_network(options: Options, path: Path) -> None:

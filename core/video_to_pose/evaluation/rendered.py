@@ -1,77 +1,500 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure on rendered clips with exact truth: this project's lifter against the detector's own 3D guess.
+"""Measure on rendered clips with exact truth: lifters against the detector's own 3D guess.
 
-A clip is a video and an ``.npz`` of the same name, as ``tools/render_clip.py`` writes them. Both contenders see the
-same detections. Protocol: 12 limb joints (shoulders, elbows, wrists, hips, knees, ankles) in camera axes, relative to
-the middle of the hips; frames where the detector found the person; the lifter is told no field of view unless
-`fov` is true.
+All contenders see the same detections and are measured on the frames in which the detector found the person.
+
+- **Pose** (MPJPE, N-MPJPE, P-MPJPE, MPJVE, acceleration, bone lengths): 12 limb joints (shoulders, elbows, wrists,
+  hips, knees, ankles) in camera axes, relative to the middle of the hips. The truth is the same points for everybody:
+  the body's landmarks of these names lie in its joints.
+- **Feet and hands**: angle between the frames of three points (`orientation`) in camera axes, mean over both sides.
+  Each answer is compared by its own definition, on both sides alike, so that nobody needs calibration: MediaPipe's
+  heel, ankle and tip of the toes (wrist, index, pinky) against the true landmarks of these names, ours' heel, ankle and
+  base of the toes (wrist, index, little) against the true joints. A skeleton without heels or knuckles is compared by
+  the direction from the ankle to the toe, or from the wrist to the middle of the knuckles.
+- **Place** (root path, slide): an answer that has no place of its own in space (the detector's, and a lifter's before
+  it is solved) is given one by reprojection, as the product does (`motion.root`); the detector's, which says nothing of
+  gravity, is also given the true up. Slide is the mean speed over the floor while the true foot is planted; how deep
+  feet sink into the floor is asked only where an answer has a floor. The path's error is explained in `trajectory`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import bones, lift, motion
-from ..data.rendered import JOINTS, Detected
-from ..settings import CameraSettings, CaptureSettings
-from ..types import Camera
-from . import metrics
+from .. import bones, lift, motion, pipeline
+from ..data.clips import Truth, Watched
+from ..data.rendered import JOINTS
+from ..motion import ground
+from ..motion.root import root_path
+from ..settings import CaptureSettings
+from ..skeleton import SKELETONS, Skeleton
+from ..types import KeypointTrack
+from . import feet, metrics, orientation, trajectory
 
 Array = NDArray[np.floating]
 
+DETECTOR = "MediaPipe"
+"""Name of the detector's own 3D among the contenders: MediaPipe's detectors are the ones that have it."""
+
+_SIDES = ("left", "right")
 _BONES = [(0, 2), (1, 3), (2, 4), (3, 5), (6, 8), (7, 9), (8, 10), (9, 11), (6, 7)]
 
-
-def compare(clip: Detected, lifter: lift.Lifter, settings: CaptureSettings, *, fov: bool = False) -> dict[str, Any]:
-    """Figures of both contenders on one clip; the lifter with and without the motion stage's smoothing."""
-    long_side = max(clip.track.image_size)
-    true_fov = float(np.degrees(2 * np.arctan(long_side / 2 / clip.focal_px)))
-    camera = CameraSettings(fov_degrees=true_fov if fov else None)
-    focal, centre = motion.intrinsics(clip.track.image_size, camera)
-    lifted = lifter(clip.track, focal, centre)
-    raw = bones.compose(lifted.skeleton, lifted.directions, lifted.lengths)
-    solved, placed = motion.solve(clip.track, lifted, camera, settings.motion)
-    smooth = _camera_joints(placed, bones.compose(solved.skeleton, solved.directions, solved.lengths, solved.root))
-    found = np.isfinite(clip.world).all(axis=(1, 2))
-    index = [lifted.skeleton.index(joint) for joint in JOINTS]
-    true = _rooted(clip.joints[:, [clip.joint_names.index(joint) for joint in JOINTS]])
-    rate = (len(true) - 1) / (clip.track.timestamps[-1] - clip.track.timestamps[0])
-    contenders = {"detector": clip.world, "lifter": raw[:, index], "solved": smooth[:, index]}
-    up = placed.R_world_camera.T @ [0, 0, 1]
-    result: dict[str, Any] = {"clip": clip.name, "frames": int(found.sum()), "up": up}
-    for name, joints in contenders.items():
-        result[name] = _figures(_rooted(joints)[found], true[found], float(rate))
-    return result
+AIM_POSE, AIM_ACCELERATION, AIM_FEET_DEGREES = 0.65, 0.5, 12.0
+"""The aim: errors of pose and of acceleration against the detector's own, and feet; bones do not stretch at all."""
+_STRETCH_MM = 0.01  # what single precision makes of none
 
 
-def _camera_joints(camera: Camera, joints: Array) -> Array:
-    return camera.to_camera(joints)
+# --- contenders ---------------------------------------------------------------------------------------------------
 
 
-def _rooted(joints: Array) -> Array:
-    return joints - joints[:, 6:8].mean(axis=1, keepdims=True)
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What somebody says of a clip.
+
+    Attributes:
+        names: J names of joints or landmarks; those it shares with the truth are compared.
+        joints: (F, J, 3) camera space, metres.
+        up: (3,) against gravity, camera axes.
+        says_up: whether that is its own finding.
+        floor: height of the floor along `up` in camera space, None where it has none.
+        height_m: standing height of the person, None where it says nothing of it.
+    """
+
+    names: tuple[str, ...]
+    joints: Array
+    up: Array
+    says_up: bool = True
+    floor: float | None = None
+    height_m: float | None = None
+
+    def points(self, names: Sequence[str]) -> Array:
+        """(F, N, 3) of some of its names."""
+        return self.joints[:, [self.names.index(name) for name in names]]
+
+    def has(self, *names: str) -> bool:
+        return all(name in self.names for name in names)
 
 
-def _figures(predicted: Array, true: Array, rate: float) -> dict[str, float]:
+def detectors_answer(watched: Watched, truth: Truth, settings: CaptureSettings) -> Answer:
+    """The detector's own 3D, placed by reprojection, with the true up; frames without it hold the nearest one."""
+    found = np.flatnonzero(_found(watched))
+    nearest = found[np.abs(np.arange(len(watched.world))[:, None] - found[None]).argmin(axis=1)]
+    star = Skeleton("landmarks", watched.track.names, (-1, *[0] * (len(watched.track.names) - 1)))
+    joints = watched.world[nearest]
+    return Answer(star.joints, joints + _place(star, joints, watched.track, settings)[:, None], truth.up, says_up=False)
+
+
+def lifters_answers(track: KeypointTrack, lifter: lift.Lifter, settings: CaptureSettings) -> tuple[Answer, Answer]:
+    """What a lifter says, placed by reprojection, and what becomes of it in the Take."""
+    take = pipeline.lift_and_solve(track, lifter, settings)
+    pose = take.lifted
+    assert pose is not None  # a Take that was just lifted has it
+    joints = bones.compose(pose.skeleton, pose.directions, pose.lengths)
+    raw = Answer(
+        pose.skeleton.joints,
+        joints + _place(pose.skeleton, joints, track, settings)[:, None],
+        np.asarray(pose.up, dtype=np.float64),
+        height_m=motion.standing_height(pose.skeleton, pose.lengths),
+    )
+    moved, camera = take.motion, take.camera
+    world = bones.compose(moved.skeleton, moved.directions.astype(np.float64), moved.lengths, moved.root)
+    up = np.asarray(camera.R_world_camera[2], dtype=np.float64)
+    solved = Answer(
+        moved.skeleton.joints,
+        camera.to_camera(world),
+        up,
+        floor=-float(camera.position[2]),
+        height_m=motion.standing_height(moved.skeleton, moved.lengths),
+    )
+    return raw, solved
+
+
+def _place(skeleton: Skeleton, joints: Array, track: KeypointTrack, settings: CaptureSettings) -> Array:
+    focal, centre = motion.intrinsics(track.image_size, settings.camera)
+    return root_path(
+        skeleton,
+        joints,
+        track,
+        focal,
+        centre,
+        depth_cutoff_hz=settings.motion.root_depth_cutoff_hz,
+        cutoff_hz=settings.motion.smoothing_cutoff_hz,
+    )
+
+
+def _found(watched: Watched) -> NDArray[np.bool_]:
+    """(F,) frames that are measured: the detector found the person there, and said where in space."""
+    if np.isfinite(watched.world).any():
+        return np.asarray(np.isfinite(watched.world).all(axis=(1, 2)))
+    return np.asarray((watched.track.scores > 0).any(axis=1))
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+def compare(
+    watched: Watched,
+    truth: Truth,
+    lifters: Mapping[str, lift.Lifter],
+    settings: CaptureSettings,
+    *,
+    true_fov: bool = False,
+    true_height: bool = False,
+) -> dict[str, Any]:
+    """Figures of all contenders on one clip.
+
+    Args:
+        watched: what the detector said.
+        truth: of the clip, at any frames.
+        lifters: name -> lifter.
+        settings: of the 3D stages.
+        true_fov: tell the true field of view.
+        true_height: tell the person's true standing height.
+
+    Returns:
+        ``clip``, ``facts`` (see `facts`), ``frames`` that are measured, ``contenders``: name -> figures
+        (`MEASURES`, and ``joints_mm``: error of every joint), and ``aim``: name -> what is reached (see `verdict`).
+        Lifters stand there twice: ``NAME, raw`` and, as in the Take, ``NAME``. NaN where something cannot be said.
+    """
+    truth = truth.at(watched.track.timestamps)
+    camera = replace(
+        settings.camera,
+        fov_degrees=truth.fov_degrees if true_fov else settings.camera.fov_degrees,
+        height_m=standing_height(truth) if true_height else settings.camera.height_m,
+    )
+    settings = replace(settings, camera=camera)
+    found = _found(watched)
+    answers = {}
+    if np.isfinite(watched.world).any():
+        answers[DETECTOR] = detectors_answer(watched, truth, settings)
+    for name, lifter in lifters.items():
+        answers[f"{name}, raw"], answers[name] = lifters_answers(watched.track, lifter, settings)
+    contenders = {name: figures(answer, truth, found) for name, answer in answers.items()}
+    own = contenders.get(DETECTOR)
     return {
-        "mpjpe_mm": metrics.mpjpe(predicted, true),
-        "p_mpjpe_mm": metrics.p_mpjpe(predicted, true),
-        "acceleration_m_s2": metrics.acceleration_error(predicted, true, rate),
-        "bone_std_mm": metrics.bone_length_deviation(predicted, _BONES),
+        "clip": watched.name,
+        "frames": int(found.sum()),
+        "facts": facts(truth),
+        "contenders": contenders,
+        "aim": {} if own is None else {name: verdict(row, own) for name, row in contenders.items() if name != DETECTOR},
     }
 
 
-def table(results: Iterable[dict[str, Any]]) -> str:
-    """Frame-weighted means over clips, as a Markdown table."""
+def figures(answer: Answer, truth: Truth, found: NDArray[np.bool_]) -> dict[str, Any]:
+    """All of `MEASURES` of one answer, and ``joints_mm``; NaN where it says nothing of the kind.
+
+    Args:
+        answer: F frames.
+        truth: of the same frames.
+        found: (F,) those that count; differences in time never reach across the others.
+    """
+    rate = _rate(truth.timestamps)
+    predicted, true = _about_hips(answer.points(JOINTS), truth.points(JOINTS))
+    result: dict[str, Any] = _pose(predicted, true, found, rate)
+    result["size_percent"] = 100 * (_limbs(predicted[found]) / _limbs(true[found]) - 1)
+    for part, frames_of in (("feet", _foot_degrees), ("hands", _hand_degrees)):
+        result[f"{part}_degrees"] = float(np.mean([frames_of(answer, truth, side)[found].mean() for side in _SIDES]))
+    result |= _placed(answer, truth, found, rate)
+    result["up_degrees"] = float(orientation.angle_degrees(answer.up, truth.up)) if answer.says_up else math.nan
+    height = math.nan if answer.height_m is None else answer.height_m
+    result["height_error_cm"] = 100 * (height - standing_height(truth))
+    shared = [name for name in answer.names if truth.has(name)]
+    predicted, true = _about_hips(answer.points(shared), truth.points(shared), answer, truth)
+    errors = 1000 * metrics.joint_errors(predicted[found], true[found]).mean(axis=0)
+    result["joints_mm"] = {name: float(error) for name, error in zip(shared, errors, strict=True)}
+    return result
+
+
+def _pose(predicted: Array, true: Array, found: NDArray[np.bool_], rate: float) -> dict[str, float]:
+    measures: dict[str, Callable[[Array, Array], float]] = {
+        "mpjpe_mm": metrics.mpjpe,
+        "n_mpjpe_mm": metrics.n_mpjpe,
+        "p_mpjpe_mm": metrics.p_mpjpe,
+        "acceleration_m_s2": lambda a, b: metrics.acceleration_error(a, b, rate),
+        "mpjve_mm_per_frame": metrics.mpjve,
+    }
+    runs = [part for part in _runs(found) if part.stop - part.start > 2]
+    if not runs:
+        return dict.fromkeys((*measures, "bone_deviation_mm"), math.nan)
+    weights = [part.stop - part.start for part in runs]
+    result = {
+        name: float(np.average([measure(predicted[part], true[part]) for part in runs], weights=weights))
+        for name, measure in measures.items()
+    }
+    result["bone_deviation_mm"] = metrics.bone_length_deviation(predicted[found], _BONES)
+    return result
+
+
+def _placed(answer: Answer, truth: Truth, found: NDArray[np.bool_], rate: float) -> dict[str, float]:
+    """What is measured in the world: the path of the hips, and feet on the floor."""
+    predicted, true = ground.world_axes(answer.up), truth.camera.R_world_camera
+    hips = [f"{side}_hip" for side in _SIDES]
+    path = answer.points(hips).mean(axis=1)[found] @ predicted.T
+    true_path = truth.points(hips).mean(axis=1)[found] @ true.T
+    names = [_foot_name(answer, f"{side}_{part}") for side in _SIDES for part in ("heel", "toe")]
+    soles = truth.camera.to_world(truth.points([f"{side}_{part}" for side in _SIDES for part in ("heel", "toe")]))
+    contacts = feet.true_contacts(soles, _resting(soles), rate)
+    points = answer.points(names) @ predicted.T
+    contacts &= found[:, None]
+    result = {
+        "slide_cm_s": feet.foot_slide(points, contacts, rate) if contacts.any() else math.nan,
+        "path_error_percent": trajectory.path_error_percent(path, true_path),
+        "path_error_cm": 100 * trajectory.path_error_m(path, true_path),
+        "sink_cm": math.nan,
+        "deepest_cm": math.nan,
+    }
+    if answer.floor is not None:
+        resting = _resting(truth.camera.to_world(truth.points(names)))
+        points[..., 2] -= answer.floor
+        result["sink_cm"] = float(feet.penetrations(points, resting)[found].mean())
+        result["deepest_cm"] = feet.penetration(points[found], resting)
+    return result
+
+
+def _foot_name(answer: Answer, name: str) -> str:
+    """What stands in an answer for a heel or the base of the toes."""
+    side, _, part = name.partition("_")
+    others = {"heel": ("heel", "ankle"), "toe": ("toe", "foot_index")}[part]
+    return next(f"{side}_{other}" for other in others if answer.has(f"{side}_{other}"))
+
+
+def _resting(points: Array) -> Array:
+    """(C,) least heights of points (F, 2 · n, 3) of both feet, side by side: the lower of both sides in the clip."""
+    lowest = points[..., 2].min(axis=0).reshape(2, -1).min(axis=0)
+    return np.tile(lowest, 2)
+
+
+def _foot_degrees(answer: Answer, truth: Truth, side: str) -> Array:
+    """(F,) how much a foot is turned wrongly."""
+    ankle, heel = f"{side}_ankle", f"{side}_heel"
+    toe = f"{side}_toe" if answer.has(f"{side}_toe") else f"{side}_foot_index"
+    return _turned(answer, truth, orientation.foot_frames, (ankle, heel, toe), (ankle, toe))
+
+
+def _hand_degrees(answer: Answer, truth: Truth, side: str) -> Array:
+    """(F,) how much a hand is turned wrongly."""
+    wrist, index = f"{side}_wrist", f"{side}_index"
+    little = f"{side}_little" if answer.has(f"{side}_little") else f"{side}_pinky"
+    return _turned(answer, truth, orientation.hand_frames, (wrist, index, little), (wrist, f"{side}_hand"))
+
+
+def _turned(
+    answer: Answer, truth: Truth, frames: Callable[..., Array], names: tuple[str, ...], direction: tuple[str, str]
+) -> Array:
+    """(F,) degrees between the frames of three points or, where there are none, between directions; else NaN."""
+    if answer.has(*names):
+        a, b = (np.moveaxis(source.points(names), 1, 0) for source in (answer, truth))
+        return orientation.turn_degrees(frames(*a), frames(*b))
+    if answer.has(*direction):
+        a, b = (source.points(direction) for source in (answer, truth))
+        return orientation.angle_degrees(a[:, 1] - a[:, 0], b[:, 1] - b[:, 0])
+    return np.full(len(answer.joints), math.nan)
+
+
+def _about_hips(
+    predicted: Array, true: Array, answer: Answer | None = None, truth: Truth | None = None
+) -> tuple[Array, Array]:
+    """Both (F, J, 3) relative to the middle of their hips."""
+    hips = [JOINTS.index("left_hip"), JOINTS.index("right_hip")]
+    if answer is None or truth is None:
+        middles = predicted[:, hips].mean(axis=1), true[:, hips].mean(axis=1)
+    else:
+        names = ("left_hip", "right_hip")
+        middles = answer.points(names).mean(axis=1), truth.points(names).mean(axis=1)
+    return predicted - middles[0][:, None], true - middles[1][:, None]
+
+
+def _limbs(joints: Array) -> float:
+    """How long the limbs and the hips' width are together, metres; the median over frames."""
+    ends = np.asarray(_BONES)
+    lengths = np.linalg.norm(joints[:, ends[:, 0]] - joints[:, ends[:, 1]], axis=-1)
+    return float(np.median(lengths.sum(axis=1)))
+
+
+def _runs(found: NDArray[np.bool_]) -> list[slice]:
+    """Stretches of frames that count."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], found.astype(np.int8), [0]])))
+    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def _rate(timestamps: NDArray[np.float64]) -> float:
+    return float((len(timestamps) - 1) / np.ptp(timestamps)) if len(timestamps) > 1 else 30.0
+
+
+# --- the clip and the aim -----------------------------------------------------------------------------------------
+
+
+def standing_height(truth: Truth) -> float:
+    """The person's true standing height, metres, by the same formula as the product's estimate."""
+    names = truth.joint_names
+    skeleton = next(one for one in SKELETONS.values() if set(one.joints) == set(names))
+    lengths = bones.decompose(skeleton, truth.points(skeleton.joints))[1]
+    return motion.standing_height(skeleton, np.median(lengths, axis=0))
+
+
+def facts(truth: Truth) -> dict[str, Any]:
+    """What a clip is like.
+
+    ``frames``, ``rate`` (1/s), ``source``; ``fov``, ``pitch`` (up is positive) and ``roll`` of the camera, degrees;
+    ``distance_m`` of the hips, median; ``portrait``; ``cut_percent``: share of true landmarks outside the picture;
+    ``path_m``: way over the floor; ``height_m``; ``planted_percent``: share of heels and toes that are planted;
+    ``slide_cm_s``: how much these truly slide.
+    """
+    width, height = truth.camera.image_size
+    right, down, forward = truth.camera.R_world_camera[2]
+    inside = (truth.landmarks_2d >= 0).all(axis=-1) & (truth.landmarks_2d <= [width, height]).all(axis=-1)
+    inside &= truth.landmarks[..., 2] > 0
+    hips = truth.points(("left_hip", "right_hip")).mean(axis=1)
+    rate = _rate(truth.timestamps)
+    soles = truth.camera.to_world(truth.points([f"{side}_{part}" for side in _SIDES for part in ("heel", "toe")]))
+    contacts = feet.true_contacts(soles, _resting(soles), rate)
+    return {
+        "source": truth.source,
+        "rate": round(rate, 3),
+        "fov": truth.fov_degrees,
+        "pitch": float(np.degrees(np.arcsin(np.clip(forward, -1, 1)))),
+        "roll": float(np.degrees(np.arctan2(right, -down))),
+        "distance_m": float(np.median(np.linalg.norm(hips, axis=-1))),
+        "portrait": bool(height > width),
+        "cut_percent": 100 * float((~inside).mean()),
+        "path_m": trajectory.path_length(truth.camera.to_world(hips)),
+        "height_m": standing_height(truth),
+        "planted_percent": 100 * float(contacts.mean()),
+        "slide_cm_s": feet.foot_slide(soles, contacts, rate),
+    }
+
+
+def verdict(row: Mapping[str, float], own: Mapping[str, float]) -> dict[str, bool]:
+    """What of the aim is reached: MPJPE and P-MPJPE at least 35 % below the detector's own 3D, at most half of its
+    acceleration error, bones that do not stretch, feet within 12°.
+    """
+    return {
+        "MPJPE": row["mpjpe_mm"] <= AIM_POSE * own["mpjpe_mm"],
+        "P-MPJPE": row["p_mpjpe_mm"] <= AIM_POSE * own["p_mpjpe_mm"],
+        "acceleration": row["acceleration_m_s2"] <= AIM_ACCELERATION * own["acceleration_m_s2"],
+        "bones": row["bone_deviation_mm"] < _STRETCH_MM,
+        "feet": row["feet_degrees"] <= AIM_FEET_DEGREES,
+    }
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+MEASURES: dict[str, tuple[str, int]] = {
+    "mpjpe_mm": ("MPJPE mm", 1),
+    "n_mpjpe_mm": ("N-MPJPE mm", 1),
+    "p_mpjpe_mm": ("P-MPJPE mm", 1),
+    "acceleration_m_s2": ("accel. m/s²", 2),
+    "mpjve_mm_per_frame": ("MPJVE mm/frame", 1),
+    "bone_deviation_mm": ("bone dev. mm", 1),
+    "feet_degrees": ("feet °", 1),
+    "hands_degrees": ("hands °", 1),
+    "slide_cm_s": ("slide cm/s", 1),
+    "sink_cm": ("sink cm", 2),
+    "deepest_cm": ("deepest cm", 1),
+    "path_error_percent": ("root % of path", 1),
+    "path_error_cm": ("root cm", 1),
+    "up_degrees": ("up °", 1),
+    "height_error_cm": ("height cm", 1),
+    "size_percent": ("size %", 1),
+}
+"""Measure -> its heading and decimals. ``height cm`` and ``size %`` (of the limbs) are signed; in `mean` they say how
+far off that is on average."""
+
+_SIGNED = ("height_error_cm", "size_percent")
+
+
+def mean(results: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Every contender's figures over clips, each clip weighted by its frames; clips that say nothing do not count."""
     rows = list(results)
-    weights = np.array([row["frames"] for row in rows], dtype=float)
-    lines = ["| | MPJPE mm | P-MPJPE mm | acceleration error m/s² | bone length std mm |", "|---|---|---|---|---|"]
-    for contender in ("detector", "lifter", "solved"):
-        keys = ("mpjpe_mm", "p_mpjpe_mm", "acceleration_m_s2", "bone_std_mm")
-        means = [np.average([row[contender][key] for row in rows], weights=weights) for key in keys]
-        lines.append(f"| {contender} | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
+    names = list(dict.fromkeys(name for row in rows for name in row["contenders"]))
+    table: dict[str, dict[str, float]] = {}
+    for name in names:
+        table[name] = {}
+        for measure in MEASURES:
+            told = [(row["contenders"][name][measure], row["frames"]) for row in rows if name in row["contenders"]]
+            values = [(abs(value) if measure in _SIGNED else value, weight) for value, weight in told]
+            table[name][measure] = _weighted([pair for pair in values if math.isfinite(pair[0])])
+    return table
+
+
+def _weighted(pairs: Sequence[tuple[float, int]]) -> float:
+    total = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs) / total if total else math.nan
+
+
+def tables(results: Iterable[dict[str, Any]]) -> str:
+    """What the clips are like, every contender on every clip, and the means, as Markdown."""
+    rows = list(results)
+    parts = [_facts_table(rows), *(_clip_table(row) for row in rows)]
+    return "\n\n".join([*parts, f"{len(rows)} clips, weighted by frames:\n\n{table(rows)}"])
+
+
+def table(results: Iterable[dict[str, Any]]) -> str:
+    """The means over clips, as Markdown."""
+    rows = list(results)
+    means = mean(rows)
+    reached = {name: sum(all(row["aim"].get(name, {"": False}).values()) for row in rows) for name in means}
+    last = {name: f"{reached[name]} of {len(rows)}" for name in means if name != DETECTOR}
+    return _figures_table(means, last)
+
+
+def _clip_table(row: Mapping[str, Any]) -> str:
+    missed = {
+        name: ", ".join(what for what, ok in aim.items() if not ok) or "reached" for name, aim in row["aim"].items()
+    }
+    return f"{row['clip']}, {row['frames']} frames:\n\n{_figures_table(row['contenders'], missed)}"
+
+
+def _figures_table(figures: Mapping[str, Mapping[str, float]], last: Mapping[str, str]) -> str:
+    """One row a contender; `last` is what stands in its last column, of the aim."""
+    below = ("mpjpe_mm", "p_mpjpe_mm", "acceleration_m_s2")
+    heads = [MEASURES[name][0] for name in MEASURES]
+    heads += [f"{MEASURES[name][0].rsplit(' ', 1)[0]} below by %" for name in below] + ["aim"]
+    lines = [f"| | {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1) + " --- |"]
+    own = figures.get(DETECTOR)
+    for name, row in figures.items():
+        cells = [_number(row[measure], digits) for measure, (_, digits) in MEASURES.items()]
+        for measure in below:
+            known = own is not None and name != DETECTOR
+            cells.append(_number(100 * (1 - row[measure] / own[measure]), 0) if own is not None and known else "")
+        lines.append(f"| {name} | {' | '.join([*cells, last.get(name, '')])} |")
     return "\n".join(lines)
+
+
+def _facts_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| clip | motion | frames | view ° | pitch ° | roll ° | distance m | format | outside % | way m | height m |",
+        "| --- | --- |" + " ---: |" * 5 + " --- |" + " ---: |" * 3,
+    ]
+    for row in rows:
+        told = row["facts"]
+        cells = [
+            row["clip"],
+            told["source"],
+            str(row["frames"]),
+            *(_number(told[name], 0) for name in ("fov", "pitch", "roll")),
+            _number(told["distance_m"], 1),
+            "portrait" if told["portrait"] else "landscape",
+            *(_number(told[name], digits) for name, digits in (("cut_percent", 0), ("path_m", 1), ("height_m", 2))),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else ""
+
+
+def plain(value: Any) -> Any:
+    """Results as JSON has them: NaN becomes null."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
