@@ -74,6 +74,8 @@ def add_commands(command: Callable[[str, Callable[[Options], None], str], argpar
     group.add_argument("--test-data-2d", metavar="NPZ", help="likewise")
     group = sub.add_argument_group("product's lifter")
     group.add_argument("--channels", type=int, default=512)
+    group.add_argument("--levels", type=int, default=2, help="blocks in time; T = 3 ** (levels + 1)")
+    group.add_argument("--causal", action="store_true", help="look at nothing that comes, for live use")
     group.add_argument("--pairs", metavar="DIR", help="rendered clips; half of every batch is drawn from them")
     group.add_argument("--start-from", metavar="CKPT", help="go on from this checkpoint")
 
@@ -297,7 +299,15 @@ def _train_lifter(options: Options) -> None:
     if not any(mocap.glob("*.bvh")):
         raise InputError(f"There is no BVH file in {mocap}.", "Give --mocap a folder of them.", "mocap-missing")
     clips = _clips([Path(options.pairs)]) if options.pairs else []
-    settings = training.TrainingSettings(channels=options.channels, seed=options.seed)
+    if options.precision == "fp16":
+        raise InputError("The product's lifter does not train in fp16.", "Use --precision bf16 or single.", "usage")
+    settings = training.TrainingSettings(
+        channels=options.channels,
+        levels=options.levels,
+        causal=options.causal,
+        precision=options.precision,
+        seed=options.seed,
+    )
     if options.minutes is not None:
         settings = replace(settings, minutes=options.minutes)
     if options.learning_rate is not None:

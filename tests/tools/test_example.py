@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.tools.pairs import check_pair
-from video_to_pose.skeleton import BODY_22
+from video_to_pose.skeleton import BODY_32
 
 CLIP = Path(__file__).resolve().parents[2] / "examples" / "wave.mp4"
 
@@ -26,5 +26,5 @@ class TestExample:
 
     def test_the_person_moves_about(self):
         with np.load(CLIP.with_suffix(".npz")) as truth:
-            wrist = truth["joints_world"][:, BODY_22.index("left_wrist")]
+            wrist = truth["joints_world"][:, BODY_32.index("left_wrist")]
             assert np.ptp(wrist[:, 2]) > 0.5

@@ -34,6 +34,7 @@ _LANDMARK_GROUPS: dict[
     "left_wrist": ("joint-l-hand",),
     "left_pinky": ("joint-l-finger-5-1",),
     "left_index": ("joint-l-finger-2-1",),
+    "left_thumb": ("joint-l-finger-1-2",),
     "left_hip": ("joint-l-upper-leg",),
     "left_knee": ("joint-l-knee",),
     "left_ankle": ("joint-l-ankle",),

@@ -114,3 +114,35 @@ def load(path: Path) -> MocapClip:
         hips=hips @ Z_UP.T / 100.0,
         leg_length=float(leg) / 100.0,
     )
+
+
+_UPPER = ("Spine", "Neck", "Head", "Shoulder", "Arm", "ForeArm", "Hand")
+
+
+def recombined(lower: MocapClip, upper: MocapClip) -> MocapClip:
+    """The hips and legs of one clip under the trunk and arms of another, which turns with the hips below it.
+
+    Rare poses are made of common halves (SRNet, section 3). Where the upper clip is the shorter one it goes back and
+    forth; the two clips' frame rates must agree.
+    """
+    count, length = lower.frame_count, upper.frame_count
+    frames = np.arange(count) % max(2 * length - 2, 1)
+    frames = np.minimum(frames, 2 * length - 2 - frames) if length > 1 else np.zeros(count, dtype=int)
+    turn = lower.rotations["Hips"] @ np.swapaxes(upper.rotations["Hips"][frames], -1, -2)
+
+    def above(bone: str) -> bool:
+        return any(bone.removeprefix("Left").removeprefix("Right").startswith(part) for part in _UPPER)
+
+    return MocapClip(
+        name=f"{lower.name}+{upper.name}",
+        frame_rate=lower.frame_rate,
+        rotations={
+            bone: turn @ upper.rotations[bone][frames] if above(bone) else rotation
+            for bone, rotation in lower.rotations.items()
+        },
+        rest_directions={
+            bone: (upper if above(bone) else lower).rest_directions[bone] for bone in lower.rest_directions
+        },
+        hips=lower.hips,
+        leg_length=lower.leg_length,
+    )

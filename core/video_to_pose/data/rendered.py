@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints
 from ..rotation import axis_angle_to_matrix
 from ..settings import CaptureSettings
-from ..skeleton import BODY_22, mirror_indices
+from ..skeleton import BODY_32, mirror_indices
 from ..types import KeypointTrack
 from .clips import load_truth, watch
 from .synthetic import Batch
@@ -68,16 +68,23 @@ def detect_clip(path: Path, settings: CaptureSettings, cache: Path | None = None
     )
 
 
-def draw_pairs(clips: Sequence[Detected], count: int, frames: int, rng: np.random.Generator) -> Batch:
+def draw_pairs(clips: Sequence[Detected], count: int, frames: int, answered: int, rng: np.random.Generator) -> Batch:
     """Random stretches of what the detector said and the truth, as samples for training (see `synthetic.draw`).
 
     Half are mirrored, the picture is rolled a little, and the lens told is the true one or the common one. Clips
     shorter than a stretch are left out.
+
+    Args:
+        clips: of one detector, all with the joints of `BODY_32`.
+        count, frames: of samples, and of each.
+        answered: the truth is that of this frame and the next.
+        rng: source of chance.
     """
     usable = [clip for clip in clips if clip.track.frame_count >= frames]
     index = [usable[0].track.names.index(name) for name in LIFTER_KEYPOINTS]
+    order = [usable[0].joint_names.index(joint) for joint in BODY_32.joints]
     positions, scores = np.empty((count, frames, len(index), 2)), np.empty((count, frames, len(index)))
-    joints, up, focal = np.empty((count, frames, BODY_22.joint_count, 3)), np.empty((count, 3)), np.empty(count)
+    joints, up, focal = np.empty((count, 2, BODY_32.joint_count, 3)), np.empty((count, 3)), np.empty(count)
     for n, choice in enumerate(rng.integers(0, len(usable), count)):
         clip = usable[choice]
         start = rng.integers(0, clip.track.frame_count - frames + 1)
@@ -85,12 +92,13 @@ def draw_pairs(clips: Sequence[Detected], count: int, frames: int, rng: np.rando
         centre, half = np.array(clip.track.image_size) / 2, max(clip.track.image_size) / 2
         positions[n] = (clip.track.positions[part][:, index] - centre) / half
         scores[n] = clip.track.scores[part][:, index]
-        joints[n], up[n], focal[n] = clip.joints[part], clip.up, clip.focal_px / half
+        joints[n] = clip.joints[start + answered : start + answered + 2][:, order]
+        up[n], focal[n] = clip.up, clip.focal_px / half
     mirrored = rng.random(count) < 0.5
     flip = mirror_indices(LIFTER_KEYPOINTS)
     positions[mirrored] = positions[mirrored][:, :, flip] * [-1, 1]
     scores[mirrored] = scores[mirrored][:, :, flip]
-    joints[mirrored] = joints[mirrored][:, :, BODY_22.mirror] * [-1, 1, 1]
+    joints[mirrored] = joints[mirrored][:, :, BODY_32.mirror] * [-1, 1, 1]
     up[mirrored] *= [-1, 1, 1]
     R = axis_angle_to_matrix(np.array([0.0, 0.0, 1.0]), np.radians(rng.normal(0, 6, count)))
     positions = np.einsum("nij,nfkj->nfki", R[:, :2, :2], positions)
@@ -98,6 +106,7 @@ def draw_pairs(clips: Sequence[Detected], count: int, frames: int, rng: np.rando
     up = np.einsum("nij,nj->ni", R, up)
     told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal)
     features, R_camera_view = normalize_keypoints(positions, scores, told[:, None], np.zeros(2))
+    R_camera_view = R_camera_view[:, answered : answered + 2]
     view_joints = (joints - joints[:, :, :1]) @ R_camera_view
     view_up = np.einsum("nfij,ni->nfj", R_camera_view, up)
     return Batch(features, view_joints.astype(np.float32), view_up.astype(np.float32))

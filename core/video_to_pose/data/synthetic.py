@@ -17,21 +17,23 @@ from numpy.typing import NDArray
 
 from ..lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints
 from ..rotation import axis_angle_to_matrix
-from ..skeleton import BODY_22, mirror_indices
+from ..skeleton import BODY_32, mirror_indices
 from . import body as bodies
-from .mocap import load
+from .mocap import load, recombined
 
 Floats = NDArray[np.float32]
+
+_RECOMBINED = 1 / 3
 
 PARTS = ("legs", "feet", "hips", "torso", "neck", "head", "arms", "hands", "shoulders")
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Landmarks and joints of many clips, 60 frames a second.
+    """Landmarks and joints of many clips.
 
     Attributes:
-        points: (bodies, frames, 25 + 22, 3) landmarks (`LIFTER_KEYPOINTS`) then joints (`BODY_22`), metres, Z up.
+        points: (bodies, frames, 27 + 32, 3) landmarks (`LIFTER_KEYPOINTS`) then joints (`BODY_32`), metres, Z up.
         starts: (clips + 1,) first frame of each clip.
         frame_rate: frames per second.
     """
@@ -50,19 +52,23 @@ def random_proportions(rng: np.random.Generator) -> dict[str, float]:
 
 
 def make_bank(mocap: Path, human: Path, body_count: int, seed: int, names: Sequence[str] | None = None) -> Bank:
-    """Pose `body_count` bodies through every clip of a folder. The first body has the rest proportions."""
-    rng = np.random.default_rng(seed)
+    """Pose bodies through every clip of a folder: `body_count` times, each clip with new proportions each time.
+
+    The first time has the clips as they are; after it every third clip gets the trunk and arms of another one.
+    """
     body = bodies.load_body(human)
-    proportions = [dict.fromkeys(PARTS, 1.0), *(random_proportions(rng) for _ in range(body_count - 1))]
     order = [bodies.LANDMARKS.index(name) for name in LIFTER_KEYPOINTS]
     clips = [load(path) for path in sorted(mocap.glob("*.bvh")) if names is None or path.stem in names]
     starts = np.cumsum([0, *(clip.frame_count for clip in clips)])
-    points = np.empty((body_count, starts[-1], len(order) + BODY_22.joint_count, 3), dtype=np.float32)
-    for clip, start in zip(clips, starts, strict=False):
-        for b, scales in enumerate(proportions):
-            posed = bodies.pose(body, clip, scales=scales)
-            both = np.concatenate([bodies.landmarks(body, posed)[:, order], bodies.joints(body, posed)], axis=1)
-            points[b, start : start + clip.frame_count] = both
+    points = np.empty((body_count, starts[-1], len(order) + BODY_32.joint_count, 3), dtype=np.float32)
+    for number, (clip, start) in enumerate(zip(clips, starts, strict=False)):
+        for b in range(body_count):
+            rng = np.random.default_rng([seed, number, b])
+            other = clips[rng.integers(len(clips))] if b and rng.random() < _RECOMBINED else clip
+            mixed = clip if other is clip else recombined(clip, other)
+            posed = bodies.pose(body, mixed, scales=random_proportions(rng))
+            both = bodies.landmarks(body, posed)[:, order], bodies.joints(body, posed, BODY_32)
+            points[b, start : start + clip.frame_count] = np.concatenate(both, axis=1)
     return Bank(points, starts, clips[0].frame_rate)
 
 
@@ -71,9 +77,9 @@ class Batch:
     """Samples ready for a network.
 
     Attributes:
-        features: (N, F, 78) from `normalize_keypoints`.
-        joints: (N, F, 22, 3) relative to the pelvis, view axes, metres.
-        up: (N, F, 3) against gravity, view axes.
+        features: (N, F, 84) from `normalize_keypoints`.
+        joints: (N, 2, 32, 3) of two neighbouring frames, relative to the pelvis, view axes, metres.
+        up: (N, 2, 3) against gravity, view axes.
     """
 
     features: Floats
@@ -81,28 +87,47 @@ class Batch:
     up: Floats
 
 
-def draw(bank: Bank, count: int, frames: int, rng: np.random.Generator) -> Batch:
+def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Generator) -> Batch:
     """`count` random samples of `frames` frames at 30 frames a second, motion speed 0.7 to 1.4, half of them mirrored.
 
-    A clip shorter than the stretch is held at its last frame.
+    The truth is that of frames `answered` and `answered` + 1. A clip shorter than the stretch is held at its last one.
     """
-    points = _stretches(bank, count, frames, rng)
+    keypoints, joints = _stretches(bank, count, frames, slice(answered, answered + 2), rng)
     mirrored = rng.random(count) < 0.5
-    points[mirrored] = _mirror(points[mirrored])
-    keypoint_count = len(LIFTER_KEYPOINTS)
-    camera_points, R_world_camera, focal, half_size = _see(points, rng)
-    keypoints, joints = camera_points[:, :, :keypoint_count], camera_points[:, :, keypoint_count:]
+    keypoints[mirrored] = _mirror(keypoints[mirrored], mirror_indices(LIFTER_KEYPOINTS))
+    joints[mirrored] = _mirror(joints[mirrored], BODY_32.mirror)
+    R_world_camera, position, focal, half_size = _cameras(joints[:, 0, 0], frames, rng)
+    keypoints = (keypoints - position[:, None, None]) @ R_world_camera
+    joints = (joints - joints[:, :, :1]) @ R_world_camera[:, answered : answered + 2]
     pixels = focal[:, None, None, None] * keypoints[..., :2] / np.maximum(keypoints[..., 2:], 0.05)
     pixels, scores = _detect(pixels, keypoints, half_size, rng)
+    scores = np.where(_unknown(count, rng)[:, None], 0.0, scores)
     # the user rarely knows the lens: half of the time the lifter is told the common one
     told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal * rng.normal(1, 0.03, count))
     features, R_camera_view = normalize_keypoints(pixels, scores, told[:, None], np.zeros(2))
-    view_joints = (joints - joints[:, :, :1]) @ R_camera_view
-    up = np.einsum("nfij,ni->nfj", R_camera_view, R_world_camera[:, 2])
-    return Batch(features, view_joints.astype(np.float32), up.astype(np.float32))
+    R_camera_view = R_camera_view[:, answered : answered + 2]
+    up = np.einsum("nfij,nfi->nfj", R_camera_view, R_world_camera[:, answered : answered + 2, 2])
+    return Batch(features, (joints @ R_camera_view).astype(np.float32), up.astype(np.float32))
 
 
-def _stretches(bank: Bank, count: int, frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+_LAYOUTS = (  # share of samples that lack these parts: other detectors' layouts, half bodies
+    (0.08, ("pinky", "index", "thumb", "heel", "foot_index")),  # COCO's 17
+    (0.05, ("pinky", "index", "thumb")),  # Halpe's 26
+    (0.05, ("eye", "ear", "pinky", "index", "thumb", "heel", "foot_index")),
+    (0.08, ("knee", "ankle", "heel", "foot_index")),  # seen to the hips
+)
+
+
+def _unknown(count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(N, 27) keypoints that the detector does not know or the picture never shows."""
+    parts = [name.partition("_")[2] or name for name in LIFTER_KEYPOINTS]
+    lacking = np.array([[False] * len(parts), *([part in absent for part in parts] for _, absent in _LAYOUTS)])
+    shares = [share for share, _ in _LAYOUTS]
+    return lacking[rng.choice(len(lacking), count, p=[1 - sum(shares), *shares])]
+
+
+def _stretches(bank: Bank, count: int, frames: int, answered: slice, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Keypoints (N, F, 27, 3) of stretches of the bank, and joints (N, 2, 32, 3) of the answered frames; world axes."""
     lengths = np.diff(bank.starts)
     clip = rng.choice(len(lengths), count, p=lengths / lengths.sum())
     step = bank.frame_rate / 30.0 * rng.uniform(0.7, 1.4, count)
@@ -110,22 +135,33 @@ def _stretches(bank: Bank, count: int, frames: int, rng: np.random.Generator) ->
     first = rng.uniform(-0.2, 1.0, count) * np.maximum(lengths[clip] - 1 - span, 0)
     time = np.clip(first[:, None] + step[:, None] * np.arange(frames), 0, lengths[clip, None] - 1.0)
     low = np.minimum(time.astype(int), lengths[clip, None] - 2)
-    fraction = (time - low)[..., None, None]
-    row = bank.starts[clip, None] + low
-    body = rng.integers(0, len(bank.points), count)[:, None]
-    return bank.points[body, row] * (1 - fraction) + bank.points[body, row + 1] * fraction
+    fraction = (time - low).astype(np.float32)[..., None, None]
+    row, body = bank.starts[clip, None] + low, rng.integers(0, len(bank.points), count)[:, None]
+
+    def between(points: Floats, part: slice) -> Floats:
+        share, at = fraction[:, part], row[:, part]
+        return points[body, at] * (1 - share) + points[body, at + 1] * share
+
+    split = len(LIFTER_KEYPOINTS)
+    return between(bank.points[:, :, :split], slice(None)), between(bank.points[:, :, split:], answered)
 
 
-_MIRROR = np.concatenate([mirror_indices(LIFTER_KEYPOINTS), len(LIFTER_KEYPOINTS) + BODY_22.mirror])
+def _mirror(points: Floats, other: NDArray[np.int64]) -> Floats:
+    return points[:, :, other] * np.array([-1, 1, 1], dtype=np.float32)
 
 
-def _mirror(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return points[:, :, _MIRROR] * np.array([-1.0, 1.0, 1.0])
+def _cameras(target: Floats, frames: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
+    """Cameras as users hold them, one in five in motion.
 
+    Args:
+        target: (N, 3) what they look at.
+        frames: F.
+        rng: source of chance.
 
-def _see(points: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:
-    """Camera-space points, R_world_camera (N, 3, 3), focal in half long sides, half size of the picture (N, 2)."""
-    count = len(points)
+    Returns:
+        R_world_camera (N, F, 3, 3), positions (N, 3), focal lengths in half long sides (N,), half sizes (N, 2).
+    """
+    count = len(target)
     fov = np.radians(np.where(rng.random(count) < 0.8, rng.uniform(42, 80, count), rng.uniform(25, 100, count)))
     focal = 1.0 / np.tan(fov / 2)
     aspect = rng.choice([9 / 16, 3 / 4, 1.0], count)
@@ -133,7 +169,6 @@ def _see(points: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray
     half_size = np.where(
         portrait[:, None], np.stack([aspect, np.ones(count)], 1), np.stack([np.ones(count), aspect], 1)
     )
-
     yaw = rng.uniform(0, 2 * np.pi, count)
     pitch = np.radians(np.clip(rng.normal(-8, 13, count), -45, 32))  # negative looks down
     roll = np.radians(np.clip(rng.normal(0, 5, count) * rng.choice([1, 3], count, p=[0.8, 0.2]), -30, 30))
@@ -147,13 +182,13 @@ def _see(points: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray
     # distance such that the person fills 25 % to 130 % of the picture's height
     fill = np.exp(rng.uniform(np.log(0.25), np.log(1.3), count))
     distance = np.clip(1.7 * focal / (2 * fill * half_size[:, 1]), 1.3, 12.0)
-    joints = points[:, :, len(LIFTER_KEYPOINTS) :]
-    target = joints[:, :, 0].mean(axis=1)
     aim = rng.normal(0, 0.25, (count, 2)) * half_size / focal[:, None] * distance[:, None]
-    offset = np.einsum("nij,nj->ni", R, np.concatenate([aim, distance[:, None]], axis=1))
-    position = target - offset
-    camera = (points - position[:, None, None]) @ R[:, None]
-    return camera, R, focal, half_size
+    position = target - np.einsum("nij,nj->ni", R, np.concatenate([aim, distance[:, None]], axis=1))
+
+    moves = rng.random((count, 1)) < 0.2
+    pan = rng.normal(0, 6, (count, 1)) * np.linspace(-1, 1, frames) + 4 * _lasting(rng.normal(size=(count, frames)), 15)
+    turn = axis_angle_to_matrix(np.array([0.0, 0, 1]), np.radians(np.where(moves, pan, 0.0)))
+    return tuple(value.astype(np.float32) for value in (turn @ R[:, None], position, focal, half_size))  # type: ignore[return-value]
 
 
 def _detect(

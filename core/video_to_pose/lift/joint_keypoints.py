@@ -63,8 +63,8 @@ def joint_keypoints(positions: Floats, scores: Floats, skeleton: Skeleton) -> tu
     """Positions (..., J, 2) and scores (..., J) of a skeleton's joints in the picture.
 
     Args:
-        positions: (..., 25, 2) of `LIFTER_KEYPOINTS`, no gaps.
-        scores: (..., 25); a joint's is the mean over its landmarks.
+        positions: (..., 27, 2) of `LIFTER_KEYPOINTS`, no gaps.
+        scores: (..., 27); a joint's is the mean over its landmarks.
         skeleton: its joints (`check_joints`).
     """
     check_joints(skeleton)

@@ -24,8 +24,9 @@ LIFTER_KEYPOINTS: tuple[str, ...] = (
         )
         for side in ("left", "right")
     ),
+    *("left_thumb", "right_thumb"),
 )
-"""The 25 keypoints lifters read, a subset of `skeleton.MEDIAPIPE_33`."""
+"""The 27 keypoints lifters read, a subset of `skeleton.MEDIAPIPE_33`."""
 
 MIN_SCORE = 0.1
 """Keypoints below this score count as not seen: their place is not given to the lifter."""
@@ -46,13 +47,13 @@ def normalize_keypoints(
     """Features of every frame and the rotation back to the camera.
 
     Args:
-        positions: (..., 25, 2) pixels of `LIFTER_KEYPOINTS`; NaN where missing.
-        scores: (..., 25) 0 … 1.
+        positions: (..., 27, 2) pixels of `LIFTER_KEYPOINTS`; NaN where missing.
+        scores: (..., 27) 0 … 1.
         focal_px: focal length in pixels, a number or one that broadcasts against (...).
         centre_px: (2,) or (..., 2) principal point.
 
     Returns:
-        features (..., 78) and R_camera_view (..., 3, 3), which maps view axes to camera axes.
+        features (..., 84) and R_camera_view (..., 3, 3), which maps view axes to camera axes.
         A frame without any keypoint gives zeros and the identity.
     """
     positions = np.asarray(positions, dtype=np.float64)

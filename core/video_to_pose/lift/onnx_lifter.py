@@ -34,6 +34,7 @@ NEEDED_KEYPOINTS = tuple(
 _STANDS_IN = {  # part of a side -> the neighbour it is put at, and where the limb that it prolongs begins
     "index": ("*_wrist", "*_elbow"),
     "pinky": ("*_wrist", "*_elbow"),
+    "thumb": ("*_wrist", "*_elbow"),
     "heel": ("*_ankle", "*_ankle"),
     "foot_index": ("*_ankle", "*_ankle"),
     "eye": ("nose", "nose"),
@@ -51,6 +52,8 @@ _CONFIDENCE_FROM = {  # joints that no keypoint shows directly
     "right_toe": ("right_foot_index",),
     "left_hand": ("left_index", "left_pinky"),
     "right_hand": ("right_index", "right_pinky"),
+    "left_little": ("left_pinky",),
+    "right_little": ("right_pinky",),
 }
 
 
@@ -121,11 +124,12 @@ class Lifter:
         return normalize(directions), normalize(up), lengths, logits
 
     def _chunks(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        reach = self.receptive_field // 2
+        span = self.receptive_field - 1
+        before = span if self.metadata.get("causal") == "true" else span // 2
         parts = []
         for start in range(0, len(features), CHUNK_FRAMES):
             stop = min(start + CHUNK_FRAMES, len(features))
-            low, high = max(0, start - reach), min(len(features), stop + reach)
+            low, high = max(0, start - before), min(len(features), stop + span - before)
             outputs = self.session.run(
                 ["directions", "up", "lengths", "length_logits"], {"features": features[None, low:high]}
             )

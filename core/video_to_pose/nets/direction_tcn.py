@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 
 class TemporalBlock(nn.Module):
-    """Convolution of three steps in time, then a 1 × 1 convolution, added to the middle step.
+    """Convolution of three steps in time, then a 1 × 1 convolution, added to the step it is for.
 
-    One set of weights, two forms: dilated for whole clips (every frame is an answer) and strided for training on
-    windows (one answer a window, a fraction of the work).
+    That step is the middle one, or the last where the future is not to be seen. One set of weights, two forms: dilated
+    for whole clips (every frame is an answer) and strided for training on windows (one answer a window, a fraction of
+    the work).
     """
 
-    def __init__(self, channels: int, dilation: int, dropout: float) -> None:
+    def __init__(self, channels: int, dilation: int, dropout: float, causal: bool) -> None:
         super().__init__()
-        self.dilation = dilation
+        self.dilation, self.step = dilation, 2 if causal else 1
         self.conv = nn.Conv1d(channels, channels, 3, bias=False)
         self.mix = nn.Conv1d(channels, channels, 1, bias=False)
         self.norm_conv, self.norm_mix = nn.BatchNorm1d(channels), nn.BatchNorm1d(channels)
@@ -31,44 +32,49 @@ class TemporalBlock(nn.Module):
     def forward(self, x: Tensor, strided: bool) -> Tensor:
         """(N, C, F) -> (N, C, F - 2 · dilation), or strided (N, C, F) -> (N, C, F / 3)."""
         if strided:
-            y, middle = nn.functional.conv1d(x, self.conv.weight, stride=3), x[:, :, 1::3]
+            y, own = nn.functional.conv1d(x, self.conv.weight, stride=3), x[:, :, self.step :: 3]
         else:
-            d = self.dilation
-            y, middle = nn.functional.conv1d(x, self.conv.weight, dilation=d), x[:, :, d : x.shape[2] - d]
+            first, last = self.step * self.dilation, (2 - self.step) * self.dilation
+            y, own = nn.functional.conv1d(x, self.conv.weight, dilation=self.dilation), x[:, :, first:]
+            own = own[:, :, : own.shape[2] - last]
         y = self.dropout(torch.relu(self.norm_conv(y)))
-        return middle + self.dropout(torch.relu(self.norm_mix(self.mix(y))))
+        return own + self.dropout(torch.relu(self.norm_mix(self.mix(y))))
 
 
 class DirectionNet(nn.Module):
-    """Bone directions and the up vector of a frame from T frames around it.
+    """Bone directions and the up vector of a frame from T frames around it, or, causal, of itself and those before.
 
     T = 3 ** (levels + 1): one expanding convolution, then blocks with dilation 3, 9, 27, …
     """
 
-    def __init__(self, features: int, bones: int, channels: int, levels: int, dropout: float) -> None:
+    def __init__(
+        self, features: int, bones: int, channels: int, levels: int, dropout: float, causal: bool = False
+    ) -> None:
         super().__init__()
         self.bones = bones
-        self.reach = 3 ** (levels + 1) // 2
+        span = 3 ** (levels + 1) - 1
+        self.before = span if causal else span // 2
+        self.after = span - self.before
         self.expand = nn.Conv1d(features, channels, 3, bias=False)
         self.norm = nn.BatchNorm1d(channels)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(TemporalBlock(channels, 3 ** (i + 1), dropout) for i in range(levels))
+        self.blocks = nn.ModuleList(TemporalBlock(channels, 3 ** (i + 1), dropout, causal) for i in range(levels))
         self.head = nn.Conv1d(channels, 3 * (bones + 1), 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Whole clips (N, F, features) -> directions (N, F, B, 3), up (N, F, 3); the ends are held."""
-        x = nn.functional.pad(x.transpose(1, 2), (self.reach, self.reach), mode="replicate")
+        x = nn.functional.pad(x.transpose(1, 2), (self.before, self.after), mode="replicate")
         return self._answer(nn.functional.conv1d(x, self.expand.weight), strided=False)
 
     def window(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows (N, T, features) -> the middle frame's directions (N, 1, B, 3), up (N, 1, 3)."""
+        """Windows (N, T, features) -> directions (N, 1, B, 3), up (N, 1, 3) of frame `before`."""
         return self._answer(nn.functional.conv1d(x.transpose(1, 2), self.expand.weight, stride=3), strided=True)
 
     def _answer(self, x: Tensor, strided: bool) -> tuple[Tensor, Tensor]:
         x = self.dropout(torch.relu(self.norm(x)))
         for block in self.blocks:
             x = block(x, strided)
-        vectors = self.head(x).transpose(1, 2).unflatten(2, (self.bones + 1, 3))
+        vectors = self.head(x).float().transpose(1, 2).unflatten(2, (self.bones + 1, 3))
         unit = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         return unit[:, :, :-1], unit[:, :, -1]
 
@@ -123,10 +129,11 @@ class DirectionTCN(nn.Module):
         channels: int = 512,
         levels: int = 2,
         dropout: float = 0.1,
+        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.receptive_field = 3 ** (levels + 1)
-        self.direction_net = DirectionNet(features, len(mean_lengths), channels, levels, dropout)
+        self.receptive_field, self.causal = 3 ** (levels + 1), causal
+        self.direction_net = DirectionNet(features, len(mean_lengths), channels, levels, dropout, causal)
         self.length_net = LengthNet(features, mean_lengths, mirror, channels // 2, dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

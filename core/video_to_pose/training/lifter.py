@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..data import rendered, synthetic
 from ..lift.normalize import LIFTER_KEYPOINTS, feature_count
 from ..nets.direction_tcn import DirectionTCN, clip_lengths
-from ..skeleton import BODY_22
+from ..skeleton import BODY_22, BODY_32
 
-VELOCITY_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.3, 0.2
+VELOCITY_WEIGHT, DIRECTION_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.1, 0.2, 0.2
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,11 @@ class TrainingSettings:
     batch: int = 512
     channels: int = 512
     levels: int = 2
+    causal: bool = False
     dropout: float = 0.1
     learning_rate: float = 1e-3
-    bodies: int = 6
+    precision: Literal["single", "bf16"] = "single"
+    bodies: int = 8
     seed: int = 1
     average: float = 0.999
     """Weights are averaged over steps with this decay; the average is what is exported."""
@@ -57,43 +59,56 @@ def compose(directions: Tensor, lengths: Tensor) -> Tensor:
     """(..., B, 3) directions and (..., B) lengths to (..., J, 3) joints, root at the origin (see `bones.compose`)."""
     vectors = directions * lengths[..., None]
     joints = [torch.zeros_like(vectors[..., 0, :])]
-    for bone, parent in enumerate(BODY_22.parents[1:]):
+    for bone, parent in enumerate(BODY_32.parents[1:]):
         joints.append(joints[parent] + vectors[..., bone, :])
     return torch.stack(joints, dim=-2)
 
 
 def bone_lengths(joints: Tensor) -> Tensor:
     """(N, F, J, 3) to one set a sample (N, B): the mean over its frames."""
-    vectors = joints[:, :, BODY_22.bone_children] - joints[:, :, BODY_22.bone_parents]
+    vectors = joints[:, :, BODY_32.bone_children] - joints[:, :, BODY_32.bone_parents]
     return vectors.norm(dim=-1).mean(dim=1)
 
 
-def loss(net: DirectionTCN, features: Tensor, joints: Tensor, up: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Joint error of predicted directions on true lengths, its velocity, lengths, up. Metres.
+_DETAILS = torch.tensor([1.0 if joint in BODY_22.joints else 0.5 for joint in BODY_32.joints])
+"""What each joint weighs: hands have four, heads four."""
 
-    A sample holds T + 1 frames: two neighbouring windows whose middles give a velocity.
+
+def loss(
+    net: DirectionTCN, features: Tensor, joints: Tensor, up: Tensor, *, mixed: bool = False
+) -> tuple[Tensor, dict[str, float]]:
+    """Error of predicted directions on true lengths (metres), its velocity, directions, up and lengths.
+
+    A sample holds T + 1 frames: two neighbouring windows whose answers give a velocity. Directions are weighed for
+    themselves too: the bones that tell how hands, feet and head are turned are short, and hardly seen in the error of
+    positions. `mixed` lets the network, but not the loss, be worked out in bfloat16.
     """
     window = net.receptive_field
     two = torch.cat([features[:, :window], features[:, 1 : window + 1]])
-    directions, up_hat = (value[:, 0] for value in net.direction_net.window(two))
-    middle = window // 2
-    target = torch.cat([joints[:, middle], joints[:, middle + 1]])
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
+        answers = (*net.direction_net.window(two), *net.length_net(features[:, ::4]))
+    directions, up_hat, lengths, logits = (answer.float() for answer in answers)
+    directions, up_hat = directions[:, 0], up_hat[:, 0]
+    target = torch.cat([joints[:, 0], joints[:, 1]])
     true_lengths = bone_lengths(joints)
     error = compose(directions, true_lengths.repeat(2, 1)) - target
+    weights = _DETAILS / _DETAILS.sum()
     first, second = error.chunk(2)
-    position = error.norm(dim=-1).mean()
-    velocity = (second - first).norm(dim=-1).mean()
-    up_error = (up_hat - torch.cat([up[:, middle], up[:, middle + 1]])).norm(dim=-1).mean()
-    lengths, logits = net.length_net(features[:, ::4])
+    position = (error.norm(dim=-1) @ weights).mean()
+    velocity = ((second - first).norm(dim=-1) @ weights).mean()
+    bones = nn.functional.normalize(target[:, BODY_32.bone_children] - target[:, BODY_32.bone_parents], dim=-1)
+    turned = (directions - bones).norm(dim=-1).mean()
+    up_error = (up_hat - torch.cat([up[:, 0], up[:, 1]])).norm(dim=-1).mean()
     length = (clip_lengths(lengths, logits) / true_lengths).log().abs().mean()
     frame_length = (lengths / true_lengths[:, None]).log().abs().mean()
-    total = position + VELOCITY_WEIGHT * velocity + UP_WEIGHT * up_error + LENGTH_WEIGHT * (length + 0.3 * frame_length)
-    parts = {"mpjpe_mm": 1000 * position.item(), "velocity_mm": 1000 * velocity.item()}
+    total = position + VELOCITY_WEIGHT * velocity + DIRECTION_WEIGHT * turned + UP_WEIGHT * up_error
+    total = total + LENGTH_WEIGHT * (length + 0.3 * frame_length)
+    parts = {"mpjpe_mm": 1000 * position.item(), "velocity_mm": 1000 * velocity.item(), "directions": turned.item()}
     return total, parts | {"up": up_error.item(), "length_percent": 100 * length.item()}
 
 
 def make_net(settings: TrainingSettings, mean_lengths: Tensor) -> DirectionTCN:
-    mirror = torch.as_tensor(BODY_22.mirror[1:] - 1)
+    mirror = torch.as_tensor(BODY_32.mirror[1:] - 1)
     return DirectionTCN(
         feature_count(len(LIFTER_KEYPOINTS)),
         mean_lengths,
@@ -101,15 +116,16 @@ def make_net(settings: TrainingSettings, mean_lengths: Tensor) -> DirectionTCN:
         channels=settings.channels,
         levels=settings.levels,
         dropout=settings.dropout,
+        causal=settings.causal,
     )
 
 
 def mean_bone_lengths(bank: synthetic.Bank) -> Tensor:
     """(B,) mean over bodies and frames, left and right alike."""
     points = bank.points[:, ::50, len(LIFTER_KEYPOINTS) :]
-    spans = points[:, :, BODY_22.bone_children] - points[:, :, BODY_22.bone_parents]
+    spans = points[:, :, BODY_32.bone_children] - points[:, :, BODY_32.bone_parents]
     lengths = np.linalg.norm(spans, axis=-1).mean(axis=(0, 1))
-    return torch.as_tensor((lengths + lengths[BODY_22.mirror[1:] - 1]) / 2, dtype=torch.float32)
+    return torch.as_tensor((lengths + lengths[BODY_32.mirror[1:] - 1]) / 2, dtype=torch.float32)
 
 
 def train_on_bank(
@@ -129,14 +145,15 @@ def train_on_bank(
         pairs: rendered clips as the detector saw them; when there are any, half of every batch is drawn from them.
         start: checkpoint to go on from.
     """
-    frames = 3 ** (settings.levels + 1) + 1
+    window = 3 ** (settings.levels + 1)
+    answered = window - 1 if settings.causal else window // 2
 
     def draw(rng: np.random.Generator) -> synthetic.Batch:
         if not pairs:
-            return synthetic.draw(bank, settings.batch, frames, rng)
+            return synthetic.draw(bank, settings.batch, window + 1, answered, rng)
         halves = (
-            synthetic.draw(bank, settings.batch // 2, frames, rng),
-            rendered.draw_pairs(pairs, settings.batch - settings.batch // 2, frames, rng),
+            synthetic.draw(bank, settings.batch // 2, window + 1, answered, rng),
+            rendered.draw_pairs(pairs, settings.batch - settings.batch // 2, window + 1, answered, rng),
         )
         return synthetic.Batch(*(np.concatenate([getattr(half, name) for half in halves]) for name in _FIELDS))
 
@@ -175,7 +192,7 @@ def train(
         warm = min(1.0, (step + 1) / 100)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm * (0.01 + 0.99 * (1 + np.cos(np.pi * done)) / 2)
-        total, parts = loss(net, features, joints, up)
+        total, parts = loss(net, features, joints, up, mixed=settings.precision == "bf16")
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -256,15 +273,16 @@ def export(checkpoint: Path, out: Path, notes: dict[str, str]) -> None:
     model = onnx.load(str(partial))
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     metadata = {
-        "architecture": "anatomy3d",
-        "skeleton": BODY_22.name,
-        "joints": json.dumps(BODY_22.joints),
-        "parents": json.dumps(BODY_22.parents),
+        "architecture": "direction_tcn",
+        "skeleton": BODY_32.name,
+        "joints": json.dumps(BODY_32.joints),
+        "parents": json.dumps(BODY_32.parents),
         "keypoints": json.dumps(LIFTER_KEYPOINTS),
         "receptive_field": str(net.receptive_field),
         "frame_rate": "30",
         "normalization": "view-1",
-        "causal": "false",
+        "causal": str(net.causal).lower(),
+        "masked_keypoints": "true",
         "parameters": str(sum(parameter.numel() for parameter in net.parameters())),
         "training_commit": commit,
         "training_settings": json.dumps(stored["settings"]),

@@ -8,7 +8,7 @@ import pytest
 
 from video_to_pose.data import body as bodies
 from video_to_pose.data import mocap, synthetic
-from video_to_pose.skeleton import BODY_22
+from video_to_pose.skeleton import BODY_22, BODY_32
 
 SHARED = Path(__file__).parents[4] / "shared"
 pytestmark = pytest.mark.skipif(
@@ -94,11 +94,28 @@ def test_a_taller_body_is_taller(body, clip):
 
 def test_samples_are_finite_and_repeatable():
     bank = synthetic.make_bank(SHARED / "data/mocap/test", SHARED / "human", 2, seed=1, names=["09_02", "09_03"])
-    one = synthetic.draw(bank, 8, 40, np.random.default_rng(5))
-    two = synthetic.draw(bank, 8, 40, np.random.default_rng(5))
-    assert one.features.shape == (8, 40, 78) and one.joints.shape == (8, 40, 22, 3)
+    one = synthetic.draw(bank, 8, 40, 20, np.random.default_rng(5))
+    two = synthetic.draw(bank, 8, 40, 20, np.random.default_rng(5))
+    assert one.features.shape == (8, 40, 84) and one.joints.shape == (8, 2, 32, 3)
     assert np.isfinite(one.features).all() and np.array_equal(one.features, two.features)
     assert np.allclose(np.linalg.norm(one.up, axis=-1), 1, atol=1e-4)
     # people mostly stand upright before the camera
     head = one.joints[:, :, BODY_22.index("head")]
     assert np.mean(np.sum(head * one.up, axis=-1) > 0.2) > 0.9
+
+
+def test_every_clip_has_a_body_of_its_own():
+    bank = synthetic.make_bank(SHARED / "data/mocap/test", SHARED / "human", 2, seed=1, names=["09_02", "09_03"])
+    joints = bank.points[:, bank.starts[:-1], -BODY_32.joint_count :]
+    shins = np.linalg.norm(
+        joints[..., BODY_32.index("left_ankle"), :] - joints[..., BODY_32.index("left_knee"), :], axis=-1
+    )
+    assert len(np.unique(shins.round(4))) == 4
+
+
+def test_other_detectors_layouts_and_half_bodies_are_drawn_too():
+    unknown = synthetic._unknown(2000, np.random.default_rng(0))
+    knees, hips, thumbs = (
+        unknown[:, synthetic.LIFTER_KEYPOINTS.index(f"left_{part}")] for part in ("knee", "hip", "thumb")
+    )
+    assert 0.05 < knees.mean() < 0.12 and not hips.any() and 0.1 < thumbs.mean() < 0.3

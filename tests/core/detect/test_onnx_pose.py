@@ -260,8 +260,8 @@ def test_the_order_of_colours_is_the_cards(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "lacking"),
     [
-        ("coco17", {"heel", "foot_index", "index", "pinky"}),
-        ("halpe26", {"index", "pinky"}),
+        ("coco17", {"heel", "foot_index", "index", "pinky", "thumb"}),
+        ("halpe26", {"index", "pinky", "thumb"}),
         ("wholebody133", set()),
     ],
 )

@@ -35,7 +35,12 @@ def test_mediapipes_names_stay_as_they_are():
 
 @pytest.mark.parametrize(
     ("count", "lacking"),
-    [(17, {"pinky", "index", "heel", "foot_index"}), (25, {"pinky", "index"}), (26, {"pinky", "index"}), (133, set())],
+    [
+        (17, {"pinky", "index", "thumb", "heel", "foot_index"}),
+        (25, {"pinky", "index", "thumb"}),
+        (26, {"pinky", "index", "thumb"}),
+        (133, set()),
+    ],
 )
 def test_it_is_known_what_a_layout_lacks(count, lacking):
     found = set(LIFTER_KEYPOINTS) - set(map(common_name, BY_COUNT[count]))

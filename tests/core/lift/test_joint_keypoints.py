@@ -11,7 +11,7 @@ from video_to_pose.skeleton import BODY_22, H36M_17, HUMANEVA_15, MPI_INF_3DHP_1
 @pytest.mark.parametrize("skeleton", [BODY_22, H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, MPI_INF_3DHP_14])
 def test_joints_move_with_the_picture(skeleton):
     rng = np.random.default_rng(0)
-    positions, scores = rng.normal(size=(4, 25, 2)), rng.uniform(size=(4, 25))
+    positions, scores = rng.normal(size=(4, 27, 2)), rng.uniform(size=(4, 27))
     joints, trust = joint_keypoints(positions, scores, skeleton)
     moved, _ = joint_keypoints(3 * positions + [5, -7], scores, skeleton)
     assert joints.shape == (4, skeleton.joint_count, 2)
@@ -20,7 +20,7 @@ def test_joints_move_with_the_picture(skeleton):
 
 
 def test_pelvis_is_between_the_hips_and_the_crown_above_the_ears():
-    positions = np.zeros((25, 2))
+    positions = np.zeros((27, 2))
     for name, place in {
         "left_hip": (1, 0),
         "right_hip": (-1, 0),
@@ -32,7 +32,7 @@ def test_pelvis_is_between_the_hips_and_the_crown_above_the_ears():
         "left_pinky": (4, 1),
     }.items():
         positions[LIFTER_KEYPOINTS.index(name)] = place
-    joints, _ = joint_keypoints(positions, np.ones(25), BODY_22)
+    joints, _ = joint_keypoints(positions, np.ones(27), BODY_22)
     at = {name: tuple(joints[BODY_22.index(name)]) for name in ("pelvis", "thorax", "head", "head_top", "left_hand")}
     assert at["pelvis"] == pytest.approx((0, 0)) and at["thorax"] == pytest.approx((0, -4))
     assert at["head"] == pytest.approx((0, -6)) and at["head_top"][1] < -6.5

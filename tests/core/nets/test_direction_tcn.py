@@ -8,12 +8,20 @@ from video_to_pose.nets.direction_tcn import DirectionTCN, clip_lengths  # noqa:
 BONES, FEATURES = 5, 12
 
 
+def make(causal: bool) -> DirectionTCN:
+    torch.manual_seed(0)
+    mirror = torch.tensor([0, 2, 1, 4, 3])
+    return DirectionTCN(FEATURES, torch.full((BONES,), 0.3), mirror, channels=16, levels=2, causal=causal).eval()
+
+
 @pytest.fixture
 def net() -> DirectionTCN:
-    torch.manual_seed(0)
-    return DirectionTCN(
-        FEATURES, torch.full((BONES,), 0.3), torch.tensor([0, 2, 1, 4, 3]), channels=16, levels=2
-    ).eval()
+    return make(causal=False)
+
+
+@pytest.fixture
+def causal() -> DirectionTCN:
+    return make(causal=True)
 
 
 def test_directions_and_up_are_unit_vectors(net):
@@ -36,6 +44,18 @@ def test_the_strided_form_agrees_with_the_dilated_form(net):
     whole, up = net.direction_net(x)
     window, window_up = net.direction_net.window(x)
     assert torch.allclose(whole[:, 13:14], window, atol=1e-5) and torch.allclose(up[:, 13:14], window_up, atol=1e-5)
+
+
+def test_a_causal_one_sees_nothing_that_comes(causal):
+    x = torch.randn(1, 61, FEATURES, requires_grad=True)
+    causal(x)[0][0, 30].sum().backward()
+    touched = x.grad[0].abs().sum(dim=1).nonzero().flatten()
+    assert touched.min() == 30 - 26 and touched.max() == 30
+
+
+def test_its_strided_form_answers_for_the_last_frame(causal):
+    x = torch.randn(3, 27, FEATURES)
+    assert torch.allclose(causal.direction_net(x)[0][:, 26:], causal.direction_net.window(x)[0], atol=1e-5)
 
 
 def test_lengths_look_at_one_frame_only(net):

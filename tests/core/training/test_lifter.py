@@ -8,37 +8,40 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.motions import LENGTHS  # noqa: E402
+from tests.motions import LENGTHS as BODY_LENGTHS  # noqa: E402
 from video_to_pose import bones, lift  # noqa: E402
 from video_to_pose.data.synthetic import Batch  # noqa: E402
 from video_to_pose.lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints  # noqa: E402
 from video_to_pose.retarget.rig import rest_directions  # noqa: E402
 from video_to_pose.rotation import axis_angle_to_matrix  # noqa: E402
 from video_to_pose.settings import LiftSettings  # noqa: E402
-from video_to_pose.skeleton import BODY_22  # noqa: E402
+from video_to_pose.skeleton import BODY_32  # noqa: E402
 from video_to_pose.training import lifter as training  # noqa: E402
 
+LENGTHS = np.concatenate([BODY_LENGTHS, 2 * [0.08, 0.05, 0.09, 0.08, 0.1]]).astype(np.float32)
+"""Of `BODY_32`."""
 SETTINGS = training.TrainingSettings(minutes=0.02, batch=32, channels=32, levels=1, learning_rate=3e-3)
+ANSWERED = 4
+"""The middle of nine frames."""
 
 
 def draw(rng: np.random.Generator) -> Batch:
     """A T-posed person who is turned at random before a level camera."""
     angle = rng.uniform(-1.5, 1.5, SETTINGS.batch)[:, None] + np.linspace(0, 0.1, 10)
     upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # world to a level camera that looks along +Y
-    joints = bones.compose(BODY_22, rest_directions(), LENGTHS)
+    joints = bones.compose(BODY_32, rest_directions(BODY_32), LENGTHS)
     turned = joints @ np.swapaxes(axis_angle_to_matrix(np.array([0, 0, 1.0]), angle), -1, -2) @ upright.T
-    place = {name: j for j, name in enumerate(BODY_22.joints)}
-    stand_in = {"index": "hand", "pinky": "hand", "heel": "ankle", "index_foot": "toe"}
+    called = {"pinky": "little", "foot_index": "toe", "eye": "ear"}
     index = []
     for name in LIFTER_KEYPOINTS:
         side, _, part = name.partition("_")
-        joint = name if name in place else f"{side}_{stand_in.get(part, 'toe')}"
-        index.append(place.get(joint, place["head"]))
+        index.append(BODY_32.index(f"{side}_{called[part]}" if part in called else name))
     seen = turned[:, :, index] + [0, 0, 4.0]
     pixels = seen[..., :2] / seen[..., 2:]
     features, R = normalize_keypoints(pixels, np.ones(pixels.shape[:-1]), 1.0, np.zeros(2))
     up = np.einsum("nfij,i->nfj", R, [0.0, -1.0, 0.0])
-    return Batch(features, (turned @ R).astype(np.float32), up.astype(np.float32))
+    answered = slice(ANSWERED, ANSWERED + 2)
+    return Batch(features, (turned @ R)[:, answered].astype(np.float32), up[:, answered].astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +81,9 @@ def test_training_leaves_a_checkpoint_to_go_on_from(checkpoint):
 
 def test_joints_are_composed_as_the_core_composes_them():
     rng = np.random.default_rng(0)
-    directions = rng.normal(size=(4, 21, 3)).astype(np.float32)
+    directions = rng.normal(size=(4, 31, 3)).astype(np.float32)
     ours = training.compose(torch.as_tensor(directions), torch.as_tensor(LENGTHS).expand(4, -1))
-    assert np.allclose(ours, bones.compose(BODY_22, directions, LENGTHS), atol=1e-5)
+    assert np.allclose(ours, bones.compose(BODY_32, directions, LENGTHS), atol=1e-5)
 
 
 def test_the_exported_file_is_the_trained_network_and_says_how_it_was_made(checkpoint, tmp_path):
@@ -93,6 +96,6 @@ def test_the_exported_file_is_the_trained_network_and_says_how_it_was_made(check
         want = training.load_checkpoint(checkpoint)[0](torch.as_tensor(features))
     for a, b in zip(got, want, strict=True):
         assert np.allclose(a, b, atol=2e-3)
-    assert lifter.receptive_field == 9
+    assert lifter.receptive_field == 9 and lifter.skeleton.joints == BODY_32.joints
     assert lifter.metadata["licence"] == "CC0-1.0"
     assert json.loads(lifter.metadata["training_settings"])["channels"] == 32
