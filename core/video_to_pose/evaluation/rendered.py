@@ -43,6 +43,9 @@ DETECTOR = "MediaPipe"
 """Name of the detector's own 3D among the contenders: MediaPipe's detectors are the ones that have it."""
 
 _SIDES = ("left", "right")
+_LEG = (("hip", "knee"), ("knee", "ankle"))
+_SOLES = [f"{side}_{part}" for side in _SIDES for part in ("heel", "toe")]
+_RESTING_PER_LEG = {"ankle": 0.090, "heel": 0.022, "toe": 0.021}  # of the test body at rest, above its flat soles
 _BONES = [(0, 2), (1, 3), (2, 4), (3, 5), (6, 8), (7, 9), (8, 10), (9, 11), (6, 7)]
 
 AIM_POSE, AIM_ACCELERATION, AIM_FEET_DEGREES = 0.65, 0.5, 12.0
@@ -85,8 +88,10 @@ def detectors_answer(watched: Watched, truth: Truth, settings: CaptureSettings) 
     """The detector's own 3D, placed by reprojection, with the true up; frames without it hold the nearest one."""
     found = np.flatnonzero(_found(watched))
     nearest = found[np.abs(np.arange(len(watched.world))[:, None] - found[None]).argmin(axis=1)]
-    star = Skeleton("landmarks", watched.track.names, (-1, *[0] * (len(watched.track.names) - 1)))
     joints = watched.world[nearest]
+    known = np.isfinite(joints).all(axis=(0, 2))
+    names = tuple(name for name, there in zip(watched.track.names, known, strict=True) if there)
+    star, joints = Skeleton("landmarks", names, (-1, *[0] * (len(names) - 1))), joints[:, known]
     return Answer(star.joints, joints + _place(star, joints, watched.track, settings)[:, None], truth.up, says_up=False)
 
 
@@ -131,7 +136,8 @@ def _place(skeleton: Skeleton, joints: Array, track: KeypointTrack, settings: Ca
 def _found(watched: Watched) -> NDArray[np.bool_]:
     """(F,) frames that are measured: the detector found the person there, and said where in space."""
     if np.isfinite(watched.world).any():
-        return np.asarray(np.isfinite(watched.world).all(axis=(1, 2)))
+        limbs = [watched.track.names.index(name) for name in JOINTS]
+        return np.asarray(np.isfinite(watched.world[:, limbs]).all(axis=(1, 2)))
     return np.asarray((watched.track.scores > 0).any(axis=1))
 
 
@@ -237,11 +243,9 @@ def _placed(answer: Answer, truth: Truth, found: NDArray[np.bool_], rate: float)
     hips = [f"{side}_hip" for side in _SIDES]
     path = answer.points(hips).mean(axis=1)[found] @ predicted.T
     true_path = truth.points(hips).mean(axis=1)[found] @ true.T
-    names = [_foot_name(answer, f"{side}_{part}") for side in _SIDES for part in ("heel", "toe")]
-    soles = truth.camera.to_world(truth.points([f"{side}_{part}" for side in _SIDES for part in ("heel", "toe")]))
-    contacts = feet.true_contacts(soles, _resting(soles), rate)
+    contacts = planted(truth) & found[:, None]
+    names = [_foot_name(answer, name) for name in _SOLES]
     points = answer.points(names) @ predicted.T
-    contacts &= found[:, None]
     result = {
         "slide_cm_s": feet.foot_slide(points, contacts, rate) if contacts.any() else math.nan,
         "path_error_percent": trajectory.path_error_percent(path, true_path),
@@ -250,7 +254,7 @@ def _placed(answer: Answer, truth: Truth, found: NDArray[np.bool_], rate: float)
         "deepest_cm": math.nan,
     }
     if answer.floor is not None:
-        resting = _resting(truth.camera.to_world(truth.points(names)))
+        resting = _resting(truth, names)
         points[..., 2] -= answer.floor
         result["sink_cm"] = float(feet.penetrations(points, resting)[found].mean())
         result["deepest_cm"] = feet.penetration(points[found], resting)
@@ -260,14 +264,21 @@ def _placed(answer: Answer, truth: Truth, found: NDArray[np.bool_], rate: float)
 def _foot_name(answer: Answer, name: str) -> str:
     """What stands in an answer for a heel or the base of the toes."""
     side, _, part = name.partition("_")
-    others = {"heel": ("heel", "ankle"), "toe": ("toe", "foot_index")}[part]
+    others = {"heel": ("heel", "ankle"), "toe": ("toe", "foot_index", "ankle")}[part]
     return next(f"{side}_{other}" for other in others if answer.has(f"{side}_{other}"))
 
 
-def _resting(points: Array) -> Array:
-    """(C,) least heights of points (F, 2 · n, 3) of both feet, side by side: the lower of both sides in the clip."""
-    lowest = points[..., 2].min(axis=0).reshape(2, -1).min(axis=0)
-    return np.tile(lowest, 2)
+def planted(truth: Truth) -> NDArray[np.bool_]:
+    """(F, 4) whether heel and base of the toes, left and right, really stand on the floor (`feet.true_contacts`)."""
+    soles = truth.camera.to_world(truth.points(_SOLES))
+    return feet.true_contacts(soles, _resting(truth, _SOLES), _rate(truth.timestamps))
+
+
+def _resting(truth: Truth, names: Sequence[str]) -> Array:
+    """(C,) heights of these joints of feet that stand flat on the floor, metres."""
+    legs = [truth.point(f"{side}_{a}") - truth.point(f"{side}_{b}") for side in _SIDES for a, b in _LEG]
+    leg = sum(float(np.median(np.linalg.norm(bone, axis=-1))) for bone in legs) / 2
+    return np.array([leg * _RESTING_PER_LEG[name.rpartition("_")[2]] for name in names])
 
 
 def _foot_degrees(answer: Answer, truth: Truth, side: str) -> Array:
@@ -341,7 +352,7 @@ def standing_height(truth: Truth) -> float:
 def facts(truth: Truth) -> dict[str, Any]:
     """What a clip is like.
 
-    ``frames``, ``rate`` (1/s), ``source``; ``fov``, ``pitch`` (up is positive) and ``roll`` of the camera, degrees;
+    ``source``, ``rate`` (1/s); ``fov``, ``pitch`` (up is positive) and ``roll`` of the camera, degrees;
     ``distance_m`` of the hips, median; ``portrait``; ``cut_percent``: share of true landmarks outside the picture;
     ``path_m``: way over the floor; ``height_m``; ``planted_percent``: share of heels and toes that are planted;
     ``slide_cm_s``: how much these truly slide.
@@ -351,9 +362,7 @@ def facts(truth: Truth) -> dict[str, Any]:
     inside = (truth.landmarks_2d >= 0).all(axis=-1) & (truth.landmarks_2d <= [width, height]).all(axis=-1)
     inside &= truth.landmarks[..., 2] > 0
     hips = truth.points(("left_hip", "right_hip")).mean(axis=1)
-    rate = _rate(truth.timestamps)
-    soles = truth.camera.to_world(truth.points([f"{side}_{part}" for side in _SIDES for part in ("heel", "toe")]))
-    contacts = feet.true_contacts(soles, _resting(soles), rate)
+    rate, contacts = _rate(truth.timestamps), planted(truth)
     return {
         "source": truth.source,
         "rate": round(rate, 3),
@@ -366,7 +375,7 @@ def facts(truth: Truth) -> dict[str, Any]:
         "path_m": trajectory.path_length(truth.camera.to_world(hips)),
         "height_m": standing_height(truth),
         "planted_percent": 100 * float(contacts.mean()),
-        "slide_cm_s": feet.foot_slide(soles, contacts, rate),
+        "slide_cm_s": feet.foot_slide(truth.camera.to_world(truth.points(_SOLES)), contacts, rate),
     }
 
 

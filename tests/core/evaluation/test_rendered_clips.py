@@ -74,8 +74,9 @@ def test_feet_in_the_floor_are_told_by_how_deep(truth):
     sunken = perfect(truth)
     sunken = replace(sunken, joints=sunken.joints - 0.03 * truth.up)
     row = rendered.figures(sunken, truth, everywhere(truth))
-    assert 0 < row["sink_cm"] <= row["deepest_cm"] == pytest.approx(3, abs=1e-3)
-    assert rendered.figures(replace(sunken, floor=None), truth, everywhere(truth))["sink_cm"] != row["sink_cm"]
+    assert 0 < row["sink_cm"] <= row["deepest_cm"] == pytest.approx(3, abs=0.2)
+    without = rendered.figures(replace(sunken, floor=None), truth, everywhere(truth))
+    assert np.isnan(without["sink_cm"]) and without["slide_cm_s"] == pytest.approx(row["slide_cm_s"])
 
 
 def test_only_frames_with_the_person_count(truth):
