@@ -2,8 +2,7 @@
 """Endless training samples: captured motion on bodies of many proportions, seen by cameras as users hold them.
 
 A `Bank` holds landmarks and joints of every clip for a few bodies. `draw` cuts random stretches out of it, puts a
-camera before each, projects, and adds what detectors do to keypoints: jitter that lasts, outliers, side swaps,
-scores that tell of the error, points outside the picture.
+camera before each, projects, and adds the errors that a detector was measured to make (`detector_errors`).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from ..lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints
 from ..rotation import axis_angle_to_matrix
 from ..skeleton import BODY_32, mirror_indices
 from . import body as bodies
+from .detector_errors import draw_errors
 from .mocap import load, recombined
 
 Floats = NDArray[np.float32]
@@ -100,7 +100,7 @@ def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Gene
     keypoints = (keypoints - position[:, None, None]) @ R_world_camera
     joints = (joints - joints[:, :, :1]) @ R_world_camera[:, answered : answered + 2]
     pixels = focal[:, None, None, None] * keypoints[..., :2] / np.maximum(keypoints[..., 2:], 0.05)
-    pixels, scores = _detect(pixels, keypoints, half_size, rng)
+    pixels, scores = draw_errors(pixels, keypoints, half_size, rng)
     scores = np.where(_unknown(count, rng)[:, None], 0.0, scores)
     # the user rarely knows the lens: half of the time the lifter is told the common one
     told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal * rng.normal(1, 0.03, count))
@@ -189,49 +189,6 @@ def _cameras(target: Floats, frames: int, rng: np.random.Generator) -> tuple[Flo
     pan = rng.normal(0, 6, (count, 1)) * np.linspace(-1, 1, frames) + 4 * _lasting(rng.normal(size=(count, frames)), 15)
     turn = axis_angle_to_matrix(np.array([0.0, 0, 1]), np.radians(np.where(moves, pan, 0.0)))
     return tuple(value.astype(np.float32) for value in (turn @ R[:, None], position, focal, half_size))  # type: ignore[return-value]
-
-
-def _detect(
-    pixels: NDArray[np.float64],
-    keypoints: NDArray[np.float64],
-    half_size: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What a detector makes of exact projections: (N, F, 25, 2) positions and (N, F, 25) scores."""
-    count, frames, k, _ = pixels.shape
-    centre = pixels.mean(axis=2, keepdims=True)
-    size = np.sqrt(np.mean(np.sum((pixels - centre) ** 2, axis=-1), axis=2))[..., None, None]  # (N, F, 1, 1)
-    limb = np.array([0.6 if name.split("_")[-1] in ("nose", "eye", "ear") else 1.0 for name in LIFTER_KEYPOINTS])
-    level = rng.gamma(2.0, 0.5, (count, 1, 1)) * limb  # some videos are far worse than others
-    # self-occlusion: points behind the trunk or far behind their counterpart are guessed
-    depth = keypoints[..., 2] - keypoints[..., 2].mean(axis=2, keepdims=True)
-    hidden = rng.random((count, frames, k)) < 0.08 + 0.35 * (depth > 0.12)
-    hidden = _lasting(hidden.astype(float), 7) > 0.5
-    outside = (np.abs(pixels) > half_size[:, None, None]).any(axis=-1)
-    error = level * np.where(outside, 4.0, np.where(hidden, 2.2, 1.0))
-
-    slow = _lasting(rng.normal(size=(count, frames, k, 2)), 15) * 3.0
-    fast = rng.normal(size=(count, frames, k, 2))
-    constant = rng.normal(size=(count, 1, k, 2))
-    outlier = (rng.random((count, frames, k, 1)) < 0.01) * rng.normal(0, 12, (count, frames, k, 2))
-    noise = 0.04 * slow + 0.012 * fast + 0.035 * constant + 0.01 * outlier
-    noisy = pixels + noise * error[..., None] * size
-
-    swap = _lasting(rng.random((count, frames, 1)), 5) < 0.30  # rare, lasts some frames
-    swap &= rng.random((count, 1, 1)) < 0.15
-    legs = np.array(["hip" in n or "knee" in n or "ankle" in n or "heel" in n or "foot" in n for n in LIFTER_KEYPOINTS])
-    part = np.where(rng.random((count, 1, 1)) < 0.5, legs, ~legs)
-    swapped = noisy[:, :, mirror_indices(LIFTER_KEYPOINTS)]
-    noisy = np.where((swap & part)[..., None], swapped, noisy)
-
-    scores = np.clip(rng.normal(0.97, 0.03, (count, frames, k)), 0, 1)
-    guessed = _lasting(rng.random((count, frames, k)), 9)
-    scores = np.where(hidden, np.clip(guessed + rng.normal(0, 0.2, (count, 1, k)), 0.05, 1), scores)
-    scores = np.where(outside, 0.25 * guessed, scores)
-    dropped = rng.random((count, 1, 1)) < 0.1  # whole stretches without legs, arms or hands
-    missing = dropped & rng.permuted(np.broadcast_to(np.arange(k) < 3, (count, 1, k)), axis=2)
-    scores = np.where(missing, 0.0, scores)
-    return noisy, scores
 
 
 def _lasting(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

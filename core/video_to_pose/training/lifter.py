@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..data import rendered, synthetic
 from ..lift.normalize import LIFTER_KEYPOINTS, feature_count
-from ..nets.direction_tcn import DirectionTCN, clip_lengths
+from ..nets.direction_tcn import DirectionTCN, TemporalBlock, clip_lengths
 from ..skeleton import BODY_22, BODY_32
 
 VELOCITY_WEIGHT, DIRECTION_WEIGHT, UP_WEIGHT, LENGTH_WEIGHT = 1.0, 0.1, 0.2, 0.2
@@ -37,8 +37,9 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     precision: Literal["single", "bf16"] = "single"
     bodies: int = 8
+    workers: int = 1
     seed: int = 1
-    average: float = 0.999
+    average: float = 0.998
     """Weights are averaged over steps with this decay; the average is what is exported."""
 
 
@@ -79,26 +80,27 @@ def loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Error of predicted directions on true lengths (metres), its velocity, directions, up and lengths.
 
-    A sample holds T + 1 frames: two neighbouring windows whose answers give a velocity. Directions are weighed for
+    A sample holds T + 1 frames: every fourth gives two neighbouring windows, whose answers have a velocity. Directions
+    are weighed for
     themselves too: the bones that tell how hands, feet and head are turned are short, and hardly seen in the error of
     positions. `mixed` lets the network, but not the loss, be worked out in bfloat16.
     """
     window = net.receptive_field
-    two = torch.cat([features[:, :window], features[:, 1 : window + 1]])
+    pairs = max(len(features) // 4, 1)
+    two = torch.cat([features[:, :window], features[:pairs, 1 : window + 1]])
     with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
         answers = (*net.direction_net.window(two), *net.length_net(features[:, ::4]))
     directions, up_hat, lengths, logits = (answer.float() for answer in answers)
     directions, up_hat = directions[:, 0], up_hat[:, 0]
-    target = torch.cat([joints[:, 0], joints[:, 1]])
+    target = torch.cat([joints[:, 0], joints[:pairs, 1]])
     true_lengths = bone_lengths(joints)
-    error = compose(directions, true_lengths.repeat(2, 1)) - target
+    error = compose(directions, torch.cat([true_lengths, true_lengths[:pairs]])) - target
     weights = _DETAILS / _DETAILS.sum()
-    first, second = error.chunk(2)
     position = (error.norm(dim=-1) @ weights).mean()
-    velocity = ((second - first).norm(dim=-1) @ weights).mean()
+    velocity = ((error[len(joints) :] - error[:pairs]).norm(dim=-1) @ weights).mean()
     bones = nn.functional.normalize(target[:, BODY_32.bone_children] - target[:, BODY_32.bone_parents], dim=-1)
     turned = (directions - bones).norm(dim=-1).mean()
-    up_error = (up_hat - torch.cat([up[:, 0], up[:, 1]])).norm(dim=-1).mean()
+    up_error = (up_hat - torch.cat([up[:, 0], up[:pairs, 1]])).norm(dim=-1).mean()
     length = (clip_lengths(lengths, logits) / true_lengths).log().abs().mean()
     frame_length = (lengths / true_lengths[:, None]).log().abs().mean()
     total = position + VELOCITY_WEIGHT * velocity + DIRECTION_WEIGHT * turned + UP_WEIGHT * up_error
@@ -175,12 +177,12 @@ def train(
     torch.manual_seed(settings.seed)
     net = make_net(settings, mean_lengths)
     if start is not None:
-        net.load_state_dict(torch.load(start, weights_only=True)["state"])
+        _go_on(net, torch.load(start, weights_only=True)["state"])
     averaged = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average), use_buffers=True
     )
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=0.01)
-    loader = DataLoader(_Samples(draw, settings.seed), batch_size=None, num_workers=1, prefetch_factor=4)
+    loader = DataLoader(_Samples(draw, settings.seed), batch_size=None, num_workers=settings.workers, prefetch_factor=4)
     began, step, reported, saved = time.monotonic(), 0, 0.0, 0.0
     sums: dict[str, float] = {}
     net.train()
@@ -210,6 +212,15 @@ def train(
     net = calibrate(_network(averaged), draw, settings.seed)
     _save(net, settings, step, checkpoint)
     return net.eval()
+
+
+def _go_on(net: DirectionTCN, state: Mapping[str, Tensor]) -> None:
+    """Take over weights; what looks further in time than they did begins with looking no further."""
+    known = sum(key.endswith("norm_mix.weight") for key in state)
+    for block in net.direction_net.blocks[known:]:
+        assert isinstance(block, TemporalBlock)
+        nn.init.zeros_(block.norm_mix.weight)
+    net.load_state_dict({**net.state_dict(), **state})
 
 
 def _network(averaged: torch.optim.swa_utils.AveragedModel) -> DirectionTCN:
