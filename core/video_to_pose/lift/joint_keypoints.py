@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a detector's landmarks put a skeleton's joints in the picture.
+"""Which of a detector's landmarks tell of a skeleton's joints: where they are in the picture, and how surely.
 
 The papers' networks read one keypoint for each joint they answer. Detectors see landmarks on the skin instead, and none
 at all of pelvis, spine or crown. This one rule stands in for them both in training and in use, so that a network learns
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..skeleton import Skeleton
+from ..types import KeypointTrack
 from .normalize import LIFTER_KEYPOINTS
 
 Floats = NDArray[np.floating]
@@ -40,6 +41,7 @@ FROM_LANDMARKS: dict[str, dict[str, float]] = {
     "head_top": _mixed((1 + _CROWN, _EARS), (-_CROWN, _SHOULDERS)),
     **{f"{side}_toe": {f"{side}_foot_index": 1.0} for side in ("left", "right")},
     **{f"{side}_hand": {f"{side}_index": 0.5, f"{side}_pinky": 0.5} for side in ("left", "right")},
+    **{f"{side}_little": {f"{side}_pinky": 1.0} for side in ("left", "right")},
 }
 """Joint -> weights of landmarks whose mean is where it is taken to be."""
 
@@ -74,3 +76,13 @@ def joint_keypoints(positions: Floats, scores: Floats, skeleton: Skeleton) -> tu
             weights[row, LIFTER_KEYPOINTS.index(name)] = weight
     trust = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
     return np.einsum("jk,...kc->...jc", weights, positions), np.einsum("jk,...k->...j", trust, scores)
+
+
+def joint_confidence(skeleton: Skeleton, track: KeypointTrack) -> NDArray[np.float32]:
+    """(F, J) mean score of the keypoints that show each joint; 0 for joints that none of the track's shows."""
+    columns = []
+    for joint in skeleton.joints:
+        shown_by = [name for name, weight in FROM_LANDMARKS.get(joint, {}).items() if weight > 0]
+        index = [track.names.index(name) for name in shown_by if name in track.names]
+        columns.append(track.scores[:, index].mean(axis=1) if index else np.zeros(track.frame_count))
+    return np.stack(columns, axis=1).astype(np.float32)
