@@ -62,6 +62,7 @@ class OptionsPanel(_InTab, bpy.types.Panel):
         column.prop(fields, "person")
         column.prop(fields, "max_people")
         column.prop(fields, "height_m")
+        column.prop(fields, "even_sides")
         column.prop(fields, "field_of_view")
         column = layout.column(heading="Quality")
         for name in ("variant", "lifter", "flip", "device"):

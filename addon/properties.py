@@ -88,7 +88,7 @@ _PEOPLE = [
 
 _OF_MOTION = (
     *("smoothing_cutoff_hz", "root_depth_cutoff_hz", "contact_speed_m_s", "contact_height_m"),
-    "flat_floor",
+    *("flat_floor", "even_sides"),
 )
 """Fields that are `MotionSettings`' own."""
 
@@ -264,6 +264,11 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         "ladders",
         default=_DEFAULT.motion.flat_floor,
     )
+    even_sides: BoolProperty(
+        name="Even Sides",
+        description="Left and right limbs are equally long. Off for somebody whose are not",
+        default=_DEFAULT.motion.even_sides,
+    )
     contact_speed_m_s: FloatProperty(
         name="Contact Below (m/s)",
         description="A foot that is slower than this, and low, is in contact with the floor",
@@ -334,6 +339,7 @@ def solving(
         contact_speed_m_s=_exact(properties.contact_speed_m_s),
         contact_height_m=_exact(properties.contact_height_m),
         flat_floor=properties.flat_floor,
+        even_sides=properties.even_sides,
         mend_glitches=properties.repair,
     )
     return camera, motion

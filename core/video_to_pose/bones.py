@@ -39,3 +39,21 @@ def decompose(skeleton: Skeleton, joints: ArrayLike) -> tuple[NDArray[np.floatin
     joints = np.asarray(joints)
     vectors = joints[..., skeleton.bone_children, :] - joints[..., skeleton.bone_parents, :]
     return normalize(vectors), np.linalg.norm(vectors, axis=-1)
+
+
+_HEIGHT_PER_CHAIN = 1.03
+"""Standing height against ankle-knee-hip plus pelvis-spine-thorax-head-crown: soles, scalp, less the spine's curve."""
+
+
+def height_bones(skeleton: Skeleton) -> list[int]:
+    """Bones that a person stands as tall as: shank, thigh, trunk, neck and head; of limbs the left ones."""
+    middle = ("spine", "thorax", "head" if "head" in skeleton.joints else "nose", "head_top")
+    return [skeleton.index(joint) - 1 for joint in ("left_knee", "left_ankle", *middle)]
+
+
+def standing_height(skeleton: Skeleton, lengths: ArrayLike) -> NDArray[np.floating]:
+    """Heights (...,) in metres, sole to scalp, of people with bone lengths (..., B), as tall as both legs allow."""
+    lengths = np.asarray(lengths)
+    both = (lengths + lengths[..., skeleton.mirror[1:] - 1]) / 2
+    height: NDArray[np.floating] = both[..., height_bones(skeleton)].sum(axis=-1) * _HEIGHT_PER_CHAIN
+    return height

@@ -373,6 +373,12 @@ def _tell(options: Options, line: str, value: dict[str, Any]) -> None:
         print(line)
 
 
+def _height(facts: dict[str, Any]) -> str:
+    spread = facts["height_spread_m"]
+    told = f"about {facts['height_m']:.2f} m"
+    return told if spread is None else f"{told} (frames differ by {spread:.2f} m; --height tells it)"
+
+
 def _tell_result(options: Options, take: Any, outputs: list[Path], seconds: dict[str, float] | None = None) -> None:
     """What was found and written, and for a whole conversion how long each stage took."""
     from . import pipeline
@@ -386,7 +392,7 @@ def _tell_result(options: Options, take: Any, outputs: list[Path], seconds: dict
         return
     print(
         f"{facts['frames']} frames at {facts['frame_rate']:g} frames/s; "
-        f"the person is about {facts['height_m']:.2f} m tall; "
+        f"the person is {_height(facts)} tall; "
         f"mean confidence {100 * facts['mean_confidence']:.0f} %."
     )
     if seconds:
@@ -465,6 +471,7 @@ STAGE_OPTIONS: dict[tuple[type, str], str] = {
     (MotionSettings, "contact_height_m"): "--contact-height",
     (MotionSettings, "flat_floor"): "--flat-floor",
     (MotionSettings, "mend_glitches"): "--mend-glitches",
+    (MotionSettings, "even_sides"): "--even-sides",
     (MotionSettings, "plant_feet"): "--plant-feet",
     (RetargetSettings, "root_motion"): "--root-motion",
     (RetargetSettings, "scale"): "--scale",
@@ -655,6 +662,12 @@ def add_motion_options(group: argparse._ArgumentGroup) -> None:
         action=argparse.BooleanOptionalAction,
         default=MotionSettings.mend_glitches,
         help="mend bones that leap away for a moment and exchanged sides",
+    )
+    group.add_argument(
+        "--even-sides",
+        action=argparse.BooleanOptionalAction,
+        default=MotionSettings.even_sides,
+        help="left and right limbs are equally long; turn it off for somebody whose are not",
     )
     group.add_argument(
         "--plant-feet",

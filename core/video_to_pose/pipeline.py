@@ -21,6 +21,7 @@ from . import __version__, detect, lift, motion, track, video
 from . import seen as store
 from .detect import appearance
 from .errors import InputError
+from .resolve import solved_with
 from .review import confidence_spans
 from .seen import Seen
 from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
@@ -284,7 +285,10 @@ def lift_and_solve(
     name = settings.lift.model_path.name if settings.lift.model_path else settings.lift.lifter
     about_lifter = {"id": name, "sha256": _sha256(lifter.path)}
     about_lifter |= {key: lifter.metadata[key] for key in ("architecture", "training_commit") if key in lifter.metadata}
-    provenance = {"lifter": about_lifter, "versions": _versions(), "options": settings.to_dict()}
+    provenance: dict[str, Any] = {"lifter": about_lifter, "versions": _versions(), "options": settings.to_dict()}
+    if pose.height_spread_m is not None:
+        estimate = motion.standing_height(pose.skeleton, pose.lengths)
+        provenance["height"] = {"estimate_m": round(estimate, 4), "spread_m": round(pose.height_spread_m, 4)}
     return Take(keypoints, solved, camera, provenance, lifted=pose)
 
 
@@ -309,6 +313,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _height_spread(take: Take) -> float | None:
+    """By how much the heights that single frames tell differ; None where the height was told, or nothing is known."""
+    camera, _ = solved_with(take)
+    spread = take.provenance.get("height", {}).get("spread_m")
+    return None if spread is None or camera.height_m is not None else round(float(spread), 3)
+
+
 def describe(take: Take) -> dict[str, Any]:
     """What a person wants to know of a Take at a glance; plain JSON values."""
     solved = take.motion
@@ -317,6 +328,7 @@ def describe(take: Take) -> dict[str, Any]:
         "frame_rate": round(solved.frame_rate, 3),
         "seconds": round(float(solved.timestamps[-1] - solved.timestamps[0]), 3),
         "height_m": round(motion.standing_height(solved.skeleton, solved.lengths), 3),
+        "height_spread_m": _height_spread(take),
         "mean_confidence": round(float(solved.confidence.mean()), 3),
         "check_these_s": [[round(a, 2), round(b, 2)] for a, b in confidence_spans(take)],
     }

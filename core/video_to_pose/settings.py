@@ -91,6 +91,8 @@ class MotionSettings:
     """The floor is one plane: it levels the camera and takes away slow drift. Off for stairs and ladders."""
     mend_glitches: bool = True
     """Mend bones that leap away for a moment and limbs whose sides are exchanged."""
+    even_sides: bool = True
+    """Left and right limbs are equally long. Off for somebody whose are not."""
     plant_feet: bool = True
     """Hold feet still while they are in contact with the floor; hips and legs give way for it."""
 

@@ -121,6 +121,8 @@ class LiftedPose:
         lengths: (B,) metres.
         confidence: (F, J) 0 … 1, from the keypoints' scores.
         up: (3,) unit vector against gravity in camera axes, as the lifter sees it over the clip.
+        height_spread_m: standard deviation of the standing height that single frames tell, weighted as `lengths` are;
+            None where it is not known. A Take tells it in its provenance alone.
     """
 
     skeleton: Skeleton
@@ -129,6 +131,7 @@ class LiftedPose:
     lengths: Floats
     confidence: Floats
     up: Floats
+    height_spread_m: float | None = None
 
     def __post_init__(self) -> None:
         times = _frozen(self.timestamps, (None,), "timestamps", np.float64)

@@ -20,9 +20,9 @@ from ..errors import InputError
 from ..rotation import between, normalize
 from ..skeleton import BODY_22, Skeleton
 from ..types import KeypointTrack, LiftedPose
-from .joint_keypoints import joint_keypoints
+from .joint_keypoints import joint_confidence, joint_keypoints
 from .normalize import LIFTER_KEYPOINTS
-from .onnx_lifter import FILLED_SCORE, joint_confidence, phases, select_keypoints, stand_ins
+from .onnx_lifter import FILLED_SCORE, phases, select_keypoints, stand_ins
 from .onnx_net import Lift, OnnxNet, flip_augmented
 
 Floats = NDArray[np.floating]
@@ -108,6 +108,7 @@ class NetLifter:
             lengths=clip_lengths(skeleton, lengths[seen] if seen.any() else lengths),
             confidence=joint_confidence(skeleton, track),
             up=leaning_up(skeleton, joints),
+            height_spread_m=float(np.std(bones.standing_height(skeleton, lengths[seen] if seen.any() else lengths))),
         )
 
     def _answer(self, keypoints: Floats) -> Floats:

@@ -20,9 +20,9 @@ CONTACTS: dict[str, str] = {
     "right_heel": "right_ankle",
     "right_toe": "right_toe",
 }
-"""What can touch the floor, and the joint above it."""
+"""What can touch the floor, and the joint above it where the skeleton has none of that name."""
 
-_SOLE_PER_LEG = {"ankle": 0.092, "toe": 0.018}  # height of the joint above the sole against the leg's length
+_SOLE_PER_LEG = {"ankle": 0.092, "toe": 0.018, "heel": 0.022}  # joint above the sole against the leg's length
 _GROUNDING_HZ = 0.7
 _ANCHOR_HZ = 0.15
 _SHORTEST_S = 0.1
@@ -48,17 +48,21 @@ def world_axes(up: ArrayLike) -> Array:
 
 
 def sole_heights(skeleton: Skeleton, joints: Array, leg_length: float) -> Array:
-    """(F, C) height of the sole below each of `CONTACTS` that the skeleton has, as if the foot were flat."""
+    """(F, C) height of the sole below each of `contact_joints`, as if the foot were flat."""
     columns = []
     for joint in contact_joints(skeleton).values():
-        below = _SOLE_PER_LEG["toe" if joint.endswith("toe") else "ankle"] * leg_length
+        below = _SOLE_PER_LEG[joint.rpartition("_")[2]] * leg_length
         columns.append(joints[:, skeleton.index(joint), 2] - below)
     return np.stack(columns, axis=1) if columns else np.zeros((len(joints), 0))
 
 
 def contact_joints(skeleton: Skeleton) -> dict[str, str]:
-    """The part of `CONTACTS` that this skeleton has joints for."""
-    return {name: joint for name, joint in CONTACTS.items() if joint in skeleton.joints}
+    """What of a skeleton can touch the floor -> the joint that tells: heels by themselves or else by the ankles."""
+    return {
+        name: name if name in skeleton.joints else joint
+        for name, joint in CONTACTS.items()
+        if name in skeleton.joints or joint in skeleton.joints
+    }
 
 
 def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSettings) -> NDArray[np.bool_]:
@@ -73,7 +77,7 @@ def find_contacts(heights: Array, places: Array, rate: float, settings: MotionSe
         rate: frames per second.
         settings: thresholds.
     """
-    if len(places) < 2:
+    if len(places) < 2 or not heights.size:
         return heights < settings.contact_height_m
     speed = np.linalg.norm(np.gradient(smooth(places, rate, 5.0), axis=0), axis=-1) * rate
     body = np.linalg.norm(np.gradient(smooth(places[..., :2].mean(axis=1), rate, 0.5), axis=0), axis=-1) * rate
