@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import onnx_session
+from .. import bones, onnx_session
 from ..errors import InputError
 from ..rotation import normalize
 from ..skeleton import Skeleton, mirror_indices
 from ..types import KeypointTrack, LiftedPose
+from .joint_keypoints import joint_confidence
 from .normalize import mirror_features, normalize_keypoints
 
 NORMALIZATION = "view-1"
@@ -41,20 +42,6 @@ _STANDS_IN = {  # part of a side -> the neighbour it is put at, and where the li
     "ear": ("nose", "nose"),
 }
 _KNUCKLE_SHARE = 0.35  # of the forearm
-
-_CONFIDENCE_FROM = {  # joints that no keypoint shows directly
-    "pelvis": ("left_hip", "right_hip"),
-    "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
-    "thorax": ("left_shoulder", "right_shoulder"),
-    "head": ("left_ear", "right_ear", "nose"),
-    "head_top": ("left_ear", "right_ear", "nose"),
-    "left_toe": ("left_foot_index",),
-    "right_toe": ("right_foot_index",),
-    "left_hand": ("left_index", "left_pinky"),
-    "right_hand": ("right_index", "right_pinky"),
-    "left_little": ("left_pinky",),
-    "right_little": ("right_pinky",),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +68,11 @@ class Lifter:
     flip: bool
     metadata: Mapping[str, str]
 
+    @property
+    def causal(self) -> bool:
+        """Whether it looks at nothing that comes after a frame."""
+        return self.metadata.get("causal") == "true"
+
     def __call__(self, track: KeypointTrack, focal_px: float, centre_px: ArrayLike) -> LiftedPose:
         """Directions of every frame, one set of lengths, and the clip's up vector, in camera axes.
 
@@ -97,14 +89,17 @@ class Lifter:
         logits = np.empty_like(lengths)
         for part in phases(track, self.frame_rate):
             directions[part], up[part], lengths[part], logits[part] = self._run(features[part])
-        seen = (scores > FILLED_SCORE).any(axis=1)
+        seen = np.asarray((scores > FILLED_SCORE).any(axis=1))
+        if not seen.any():
+            seen = ~seen
         return LiftedPose(
             skeleton=self.skeleton,
             timestamps=track.timestamps,
             directions=normalize(np.einsum("fij,fbj->fbi", R_camera_view, directions)),
-            lengths=attended_lengths(lengths[seen], logits[seen]) if seen.any() else lengths.mean(axis=0),
+            lengths=attended_lengths(lengths[seen], logits[seen]),
             confidence=joint_confidence(self.skeleton, track),
             up=clip_up(np.einsum("fij,fj->fi", R_camera_view, up)),
+            height_spread_m=height_spread(self.skeleton, lengths[seen], logits[seen]),
         )
 
     def _run(self, features: NDArray[np.float32]) -> tuple[NDArray[np.floating], ...]:
@@ -125,7 +120,7 @@ class Lifter:
 
     def _chunks(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         span = self.receptive_field - 1
-        before = span if self.metadata.get("causal") == "true" else span // 2
+        before = span if self.causal else span // 2
         parts = []
         for start in range(0, len(features), CHUNK_FRAMES):
             stop = min(start + CHUNK_FRAMES, len(features))
@@ -237,16 +232,14 @@ def attended_lengths(lengths: NDArray[np.floating], logits: NDArray[np.floating]
     return (weights * lengths).sum(axis=0) / weights.sum(axis=0)
 
 
+def height_spread(skeleton: Skeleton, lengths: NDArray[np.floating], logits: NDArray[np.floating]) -> float:
+    """Standard deviation in metres of the standing heights that frames (F, B) tell, weighted as the lengths are."""
+    heights = bones.standing_height(skeleton, lengths.astype(np.float64))
+    trust = logits[:, bones.height_bones(skeleton)].astype(np.float64).mean(axis=1, keepdims=True)
+    middle = attended_lengths(heights[:, None], trust)
+    return float(np.sqrt(attended_lengths((heights[:, None] - middle) ** 2, trust)[0]))
+
+
 def clip_up(up: NDArray[np.floating]) -> NDArray[np.floating]:
     """(3,) one up vector of a still camera from every frame's (F, 3): the component-wise median, normalised."""
     return normalize(np.median(up, axis=0))
-
-
-def joint_confidence(skeleton: Skeleton, track: KeypointTrack) -> NDArray[np.float32]:
-    """(F, J) from the scores of the keypoints that show each joint; 0 for joints no keypoint shows."""
-    columns = []
-    for joint in skeleton.joints:
-        names = [name for name in _CONFIDENCE_FROM.get(joint, (joint,)) if name in track.names]
-        index = [track.names.index(name) for name in names]
-        columns.append(track.scores[:, index].mean(axis=1) if index else np.zeros(track.frame_count))
-    return np.stack(columns, axis=1).astype(np.float32)
