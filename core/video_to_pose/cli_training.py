@@ -89,6 +89,7 @@ def add_commands(command: Callable[[str, Callable[[Options], None], str], argpar
         "what",
         nargs="+",
         help="rendered .mp4 files with their .npz, or folders of them: lifters against the detector's own 3D; "
+        "or a folder of BVH files, with --human: lifters on exact keypoints and through the measured errors; "
         "or one .onnx or .pt: that network on the sequences of --mocap or --benchmark",
     )
     sub.add_argument(
@@ -473,7 +474,8 @@ def _evaluate(options: Options) -> None:
     given = [Path(name) for name in options.what]
     networks = [path for path in given if path.suffix.lower() in NETWORK_ENDINGS]
     if not networks:
-        _evaluate_clips(options, given)
+        motion = [path for path in given if path.is_dir() and any(path.glob("*.bvh"))]
+        _evaluate_motion(options, given) if motion else _evaluate_clips(options, given)
         return
     if len(given) > 1:
         raise InputError(
@@ -495,28 +497,53 @@ def _evaluate_clips(options: Options, given: list[Path]) -> None:
         cli._check_places([out], clips)
     lifters = _lifters(options.lifters, settings.lift)
     cli._fetch_model(settings, options)
+    told = {"true_fov": options.true_fov, "true_height": options.true_height}
     results = []
     for clip in clips:
         truth, watched = rendered_clips.load_truth(clip), rendered_clips.watch(clip, settings, options.cache)
-        results.append(
-            rendered.compare(
-                watched, truth, lifters, settings, true_fov=options.true_fov, true_height=options.true_height
-            )
-        )
+        results.append(rendered.compare(watched, truth, lifters, settings, **told))
         cli._tell(options, f"{clip.name}: {results[-1]['frames']} frames", rendered.plain(results[-1]))
-    if out is not None:
-        told = {
-            "settings": settings.to_dict(),
-            "true_fov": options.true_fov,
-            "true_height": options.true_height,
-            "clips": results,
-            "mean": rendered.mean(results),
-        }
-        cli._make_folder(out)
-        with written_whole(out) as partial:
-            partial.write_text(json.dumps(rendered.plain(told), ensure_ascii=False, indent=1), encoding="utf-8")
+    figures = {"settings": settings.to_dict(), **told, "clips": results, "mean": rendered.mean(results)}
+    _write_figures(out, rendered.plain(figures))
     if not options.json:
         print(rendered.tables(results))
+
+
+def _evaluate_motion(options: Options, given: list[Path]) -> None:
+    from .evaluation import rendered
+    from .evaluation.virtual_clips import virtual_clips
+
+    settings, out = cli.capture_settings(options), Path(options.output) if options.output else None
+    if len(given) > 1:
+        raise InputError("Captured motion is measured one folder at a time.", "Give one folder of BVH files.", "usage")
+    _want(options, "human")
+    cli._check_files(Path(options.human) / "base.obj")
+    if out is not None:
+        cli._check_endings([out], (".json",))
+        cli._check_places([out], [])
+    lifters = _lifters(options.lifters, settings.lift)
+    told = {"true_fov": options.true_fov, "true_height": options.true_height}
+    results: dict[str, list[dict[str, Any]]] = {"exact": [], "detected": []}
+    for truth, *both in virtual_clips(
+        given[0], Path(options.human), views=options.views, rate=options.rate, every=options.every
+    ):
+        for kind, watched in zip(results, both, strict=True):
+            results[kind].append(rendered.compare(watched, truth, lifters, settings, **told))
+            plain = rendered.plain({"keypoints": kind, **results[kind][-1]})
+            cli._tell(options, f"{watched.name}, {kind}: {plain['frames']} frames", plain)
+    means = {kind: rendered.mean(rows) for kind, rows in results.items()}
+    _write_figures(out, rendered.plain({"settings": settings.to_dict(), **told, "clips": results, "mean": means}))
+    if not options.json:
+        print(f"Exact keypoints, {len(results['exact'])} clips:\n\n{rendered.table(results['exact'])}")
+        print(f"\nThrough the measured errors of a detector:\n\n{rendered.table(results['detected'])}")
+
+
+def _write_figures(out: Path | None, figures: dict[str, Any]) -> None:
+    if out is None:
+        return
+    cli._make_folder(out)
+    with written_whole(out) as partial:
+        partial.write_text(json.dumps(figures, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _lifters(names: Sequence[str], settings: LiftSettings) -> dict[str, Any]:
@@ -576,10 +603,7 @@ def _evaluate_network(options: Options, path: Path) -> None:
         )
     for study in options.study:
         result[study] = _study(study, lift, answers, sequences, facts)
-    if options.output:
-        cli._make_folder(Path(options.output))
-        with written_whole(options.output) as partial:
-            partial.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
+    _write_figures(Path(options.output) if options.output else None, result)
     if options.json:
         cli._say_json(result)
         return

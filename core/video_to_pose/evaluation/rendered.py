@@ -6,6 +6,7 @@ All contenders see the same detections and are measured on the frames in which t
 - **Pose** (MPJPE, N-MPJPE, P-MPJPE, MPJVE, acceleration, bone lengths): 12 limb joints (shoulders, elbows, wrists,
   hips, knees, ankles) in camera axes, relative to the middle of the hips. The truth is the same points for everybody:
   the body's landmarks of these names lie in its joints.
+  "In picture" is the MPJPE of what the picture shows: of what it cuts off, everybody can but guess.
 - **Feet and hands**: angle between the frames of three points (`orientation`) in camera axes, mean over both sides.
   Each answer is compared by its own definition, on both sides alike, so that nobody needs calibration: MediaPipe's
   heel, ankle and tip of the toes (wrist, index, pinky) against the true landmarks of these names, ours' heel, ankle and
@@ -203,6 +204,9 @@ def figures(answer: Answer, truth: Truth, found: NDArray[np.bool_]) -> dict[str,
     rate = _rate(truth.timestamps)
     predicted, true = _about_hips(answer.points(JOINTS), truth.points(JOINTS))
     result: dict[str, Any] = _pose(predicted, true, found, rate)
+    inside = _inside(truth, truth.camera.project(truth.points(JOINTS)), truth.points(JOINTS)) & found[:, None]
+    shown = metrics.joint_errors(predicted, true)[inside]
+    result["inside_mpjpe_mm"] = 1000 * float(shown.mean()) if shown.size else math.nan
     result["size_percent"] = 100 * (_limbs(predicted[found]) / _limbs(true[found]) - 1)
     for part, frames_of in (("feet", _foot_degrees), ("hands", _hand_degrees)):
         result[f"{part}_degrees"] = float(np.mean([frames_of(answer, truth, side)[found].mean() for side in _SIDES]))
@@ -359,8 +363,7 @@ def facts(truth: Truth) -> dict[str, Any]:
     """
     width, height = truth.camera.image_size
     right, down, forward = truth.camera.R_world_camera[2]
-    inside = (truth.landmarks_2d >= 0).all(axis=-1) & (truth.landmarks_2d <= [width, height]).all(axis=-1)
-    inside &= truth.landmarks[..., 2] > 0
+    inside = _inside(truth, truth.landmarks_2d, truth.landmarks)
     hips = truth.points(("left_hip", "right_hip")).mean(axis=1)
     rate, contacts = _rate(truth.timestamps), planted(truth)
     return {
@@ -377,6 +380,12 @@ def facts(truth: Truth) -> dict[str, Any]:
         "planted_percent": 100 * float(contacts.mean()),
         "slide_cm_s": feet.foot_slide(truth.camera.to_world(truth.points(_SOLES)), contacts, rate),
     }
+
+
+def _inside(truth: Truth, pixels: Array, points: Array) -> NDArray[np.bool_]:
+    """(...) whether the picture shows places at `pixels` (..., 2) that are at `points` (..., 3) in camera space."""
+    in_picture = (pixels >= 0).all(axis=-1) & (pixels <= np.asarray(truth.camera.image_size)).all(axis=-1)
+    return np.asarray(in_picture & (points[..., 2] > 0))
 
 
 def verdict(row: Mapping[str, float], own: Mapping[str, float]) -> dict[str, bool]:
@@ -396,6 +405,7 @@ def verdict(row: Mapping[str, float], own: Mapping[str, float]) -> dict[str, boo
 
 MEASURES: dict[str, tuple[str, int]] = {
     "mpjpe_mm": ("MPJPE mm", 1),
+    "inside_mpjpe_mm": ("in picture mm", 1),
     "n_mpjpe_mm": ("N-MPJPE mm", 1),
     "p_mpjpe_mm": ("P-MPJPE mm", 1),
     "acceleration_m_s2": ("accel. m/s²", 2),
@@ -461,18 +471,19 @@ def _clip_table(row: Mapping[str, Any]) -> str:
 
 
 def _figures_table(figures: Mapping[str, Mapping[str, float]], last: Mapping[str, str]) -> str:
-    """One row a contender; `last` is what stands in its last column, of the aim."""
-    below = ("mpjpe_mm", "p_mpjpe_mm", "acceleration_m_s2")
-    heads = [MEASURES[name][0] for name in MEASURES]
-    heads += [f"{MEASURES[name][0].rsplit(' ', 1)[0]} below by %" for name in below] + ["aim"]
-    lines = [f"| | {' | '.join(heads)} |", "| --- |" + " ---: |" * (len(heads) - 1) + " --- |"]
+    """One row a contender; where the detector is one, by how much the others are below it, and `last`, of the aim."""
     own = figures.get(DETECTOR)
+    below = ("mpjpe_mm", "p_mpjpe_mm", "acceleration_m_s2") if own else ()
+    heads = [heading for heading, _ in MEASURES.values()]
+    heads += [f"{MEASURES[name][0].rsplit(' ', 1)[0]} below by %" for name in below]
+    lines = [f"| | {' | '.join(heads)} |{' aim |' if own else ''}", "| --- |" + " ---: |" * len(heads)]
+    lines[1] += " --- |" if own else ""
     for name, row in figures.items():
         cells = [_number(row[measure], digits) for measure, (_, digits) in MEASURES.items()]
-        for measure in below:
-            known = own is not None and name != DETECTOR
-            cells.append(_number(100 * (1 - row[measure] / own[measure]), 0) if own is not None and known else "")
-        lines.append(f"| {name} | {' | '.join([*cells, last.get(name, '')])} |")
+        if own:
+            shares = (100 * (1 - row[measure] / own[measure]) for measure in below)
+            cells += [_number(share, 0) if name != DETECTOR else "" for share in shares] + [last.get(name, "")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
