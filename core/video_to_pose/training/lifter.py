@@ -144,7 +144,7 @@ def train_on_bank(
         bank: synthetic samples are drawn from it.
         settings: of the run.
         checkpoint: where the network is kept.
-        pairs: rendered clips as the detector saw them; when there are any, half of every batch is drawn from them.
+        pairs: rendered clips as the detector saw them; when there are any, a quarter of every batch is drawn from them.
         start: checkpoint to go on from.
     """
     window = 3 ** (settings.levels + 1)
@@ -153,11 +153,13 @@ def train_on_bank(
     def draw(rng: np.random.Generator) -> synthetic.Batch:
         if not pairs:
             return synthetic.draw(bank, settings.batch, window + 1, answered, rng)
-        halves = (
-            synthetic.draw(bank, settings.batch // 2, window + 1, answered, rng),
-            rendered.draw_pairs(pairs, settings.batch - settings.batch // 2, window + 1, answered, rng),
+        seen = settings.batch // 4
+        parts = (
+            synthetic.draw(bank, settings.batch - seen, window + 1, answered, rng),
+            rendered.draw_pairs(pairs, seen, window + 1, answered, rng),
         )
-        return synthetic.Batch(*(np.concatenate([getattr(half, name) for half in halves]) for name in _FIELDS))
+        mixed = rng.permutation(settings.batch)  # velocities are learnt from a part of the batch
+        return synthetic.Batch(*(np.concatenate([getattr(part, name) for part in parts])[mixed] for name in _FIELDS))
 
     return train(draw, mean_bone_lengths(bank), settings, checkpoint, start)
 
