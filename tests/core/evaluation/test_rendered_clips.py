@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lifters against the detector's own 3D, on made-up answers whose errors are known and on the example clip."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from video_to_pose import lift, weights
+from video_to_pose import cli, lift, weights
 from video_to_pose.data import clips
 from video_to_pose.errors import SetupError
 from video_to_pose.evaluation import rendered
@@ -132,12 +133,18 @@ def test_facts_tell_how_the_example_was_filmed(truth):
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory) -> clips.Watched:
+def kept(tmp_path_factory) -> Path:
+    """The folder that keeps what the detector said of the example."""
     try:
         weights.fetch("mediapipe-pose-full")
     except SetupError as error:
         pytest.skip(f"no detector model: {error.message}")
-    return clips.watch(EXAMPLE, CaptureSettings(), tmp_path_factory.mktemp("kept"))
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def watched(kept) -> clips.Watched:
+    return clips.watch(EXAMPLE, CaptureSettings(), kept)
 
 
 def test_the_shipped_lifter_beats_the_detectors_own_3d_on_the_example(watched, truth):
@@ -154,3 +161,29 @@ def test_told_the_truth_the_lifter_has_the_true_height(watched, truth):
     lifters = {"default": lift.load(LiftSettings())}
     told = rendered.compare(watched, truth, lifters, CaptureSettings(), true_fov=True, true_height=True)
     assert told["contenders"]["default"]["height_error_cm"] == pytest.approx(0, abs=0.01)
+
+
+def test_the_command_compares_several_lifters_and_detects_once(watched, kept, tmp_path, capsys):
+    out = tmp_path / "new" / "figures.json"
+    told = ["evaluate", str(EXAMPLE), "--cache", str(kept), "-o", str(out)]
+    assert cli.main([*told, "--lifters", "default", "fc", str(lift.LIFTERS["fc"].path)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("| fc, raw |") == 2 and "| fc.onnx |" in said and "| clip | motion |" in said
+    assert len(list(kept.iterdir())) == 1
+    result = json.loads(out.read_text(encoding="utf-8"))
+    (clip,) = result["clips"]
+    assert set(result["mean"]) == {
+        rendered.DETECTOR,
+        *(n + r for n in ("default", "fc", "fc.onnx") for r in ("", ", raw")),
+    }
+    assert clip["contenders"]["fc"] == clip["contenders"]["fc.onnx"] and clip["aim"]["default"]["bones"]
+    assert clip["contenders"][rendered.DETECTOR]["up_degrees"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [(("-o", "a.csv"), ".json"), (("--lifters", "nosuch"), "nosuch"), (("--lifters", "no.onnx"), "no.onnx")],
+)
+def test_what_cannot_be_compared_is_named(wrong, named, capsys):
+    assert cli.main(["evaluate", str(EXAMPLE), *wrong]) == 2
+    assert named in capsys.readouterr().err
