@@ -97,6 +97,11 @@ def test_arms_out_of_the_picture_hang(view):
         assert not half.confidence[:, BODY_22.index(f"{side}_hand")].any()
 
 
+def test_arms_behind_the_back_are_left_to_the_lifter(view):
+    hidden = scored(view, ("elbow", "wrist"), score=0.05)
+    assert not unseen_joints(BODY_22, hidden.track, walker.RATE).any()
+
+
 def test_short_gaps_are_left_to_the_lifter(view):
     gap = slice(40, 50)
     short = scored(view, ("knee", "ankle"), gap)
