@@ -170,7 +170,8 @@ def _cameras(target: Floats, frames: int, rng: np.random.Generator) -> tuple[Flo
         portrait[:, None], np.stack([aspect, np.ones(count)], 1), np.stack([np.ones(count), aspect], 1)
     )
     yaw = rng.uniform(0, 2 * np.pi, count)
-    pitch = np.radians(np.clip(rng.normal(-8, 13, count), -45, 32))  # negative looks down
+    usual, any_pitch = np.clip(rng.normal(-8, 13, count), -45, 32), rng.uniform(-42, 32, count)
+    pitch = np.radians(np.where(rng.random(count) < 0.7, usual, any_pitch))  # negative looks down
     roll = np.radians(np.clip(rng.normal(0, 5, count) * rng.choice([1, 3], count, p=[0.8, 0.2]), -30, 30))
     level = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # camera axes of a level camera that looks along +Y
     R = (
