@@ -10,8 +10,9 @@ from typing import ClassVar
 import bpy
 from bpy.props import EnumProperty, IntProperty, PointerProperty, StringProperty
 
-from . import engine, job_list, live, panel, preferences, properties, session
+from . import engine, job_list, live, panel, preferences, properties, quality, session
 from .core.video_to_pose.errors import InputError, VideoToPoseError
+from .core.video_to_pose.lifters import LIFTERS
 from .core.video_to_pose.settings import CaptureSettings, LiveSettings, VideoSettings
 from .words import say
 
@@ -40,10 +41,17 @@ class LiveProperties(bpy.types.PropertyGroup):
     file: StringProperty(
         name="File", description="The video file that is played, or whose end is followed", subtype="FILE_PATH"
     )
+    lifter: EnumProperty(
+        name="Lifter",
+        description="The network that finds the third dimension while it happens. What is recorded is lifted again "
+        "afterwards, by the one under Options",
+        items=quality.LIFTER_ITEMS,
+        default=_DEFAULT.lifter,
+    )
     delay_frames: IntProperty(
         name="Look Ahead",
         description="Thirtieths of a second that the character is behind the person on purpose, so that more of each "
-        "move is known. 0 is quickest, 8 is most exact",
+        "move is known. 0 is quickest, 8 is most exact. Lifters that look at nothing that comes have no use for it",
         default=_DEFAULT.delay_frames,
         min=0,
         soft_max=8,
@@ -53,7 +61,7 @@ class LiveProperties(bpy.types.PropertyGroup):
 
 def live_settings(fields: LiveProperties) -> LiveSettings:
     """The core's settings for the panel's fields."""
-    return LiveSettings(delay_frames=fields.delay_frames)
+    return LiveSettings(fields.lifter, delay_frames=fields.delay_frames)
 
 
 def follow_settings(context: bpy.types.Context) -> CaptureSettings:
@@ -166,7 +174,10 @@ class LivePanel(bpy.types.Panel):
         column.enabled = following is None
         column.row(align=True).prop(fields, "source", expand=True)
         column.prop(fields, "camera" if fields.source == "camera" else "file")
-        column.prop(fields, "delay_frames")
+        column.prop(fields, "lifter")
+        row = column.row()
+        row.active = not LIFTERS[fields.lifter].causal
+        row.prop(fields, "delay_frames")
         capture = context.scene.video_to_pose
         column.row(align=True).prop(capture, "target", expand=True)
         if capture.target == "EXISTING":

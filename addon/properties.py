@@ -193,7 +193,7 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
     lifter: EnumProperty(
         name="Lifter",
         description="The network that finds the third dimension",
-        items=quality.LIFTERS,
+        items=quality.LIFTER_ITEMS,
         default=_DEFAULT.lift.lifter,
     )
     flip: BoolProperty(

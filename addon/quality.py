@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .core.video_to_pose.lifters import LIFTERS
+
 PRESETS: dict[str, dict[str, str | bool]] = {
     "FAST": {"variant": "lite", "lifter": "default", "flip": False, "device": "auto"},
     "BALANCED": {"variant": "full", "lifter": "default", "flip": True, "device": "auto"},
@@ -21,16 +23,7 @@ ITEMS = [
     ("BEST", "Best", "The heavy detector, about half as fast as the full one, and poses lifted twice", 2),
     (CUSTOM, "Custom", "Detector, lifter and device as set under Options", 3),
 ]
-LIFTERS = [
-    ("default", "Default", "The best there is here: also learnt from what detectors really see"),
-    ("anatomy3d", "Anatomy3D", "Chen et al. 2021: bone directions and one set of lengths; trained briefly"),
-    ("rie", "RIE", "Shan et al. 2021: five groups of joints, relative encodings; trained briefly"),
-    ("srnet", "SRNet", "Zeng et al. 2020: split and recombine; trained briefly"),
-    ("seq2seq", "Seq2Seq", "Hossain and Little 2018: reads five frames of the past; trained briefly"),
-    ("gla_gcn", "GLA-GCN", "Yu et al. 2023: graph convolutions, slow; trained briefly"),
-    ("tcn", "VideoPose3D", "Pavllo et al. 2019: temporal convolutions, small and quick; trained briefly"),
-    ("fc", "Frame by Frame", "Martinez et al. 2017: every frame alone; trained briefly"),
-]
+LIFTER_ITEMS = [(entry.id, entry.title, entry.label) for entry in LIFTERS.values()]
 DEVICES = [
     ("auto", "Auto", "The fastest that this machine has"),
     ("cuda", "CUDA", "An NVIDIA graphics card"),

@@ -9,13 +9,15 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from . import cli
 from .errors import InputError
-from .settings import CaptureSettings, LiveSettings
+from .lifters import LIFTERS
+from .settings import LiftSettings, LiveSettings
 
 if TYPE_CHECKING:
     from .live import Live, LivePose, Moment
@@ -41,7 +43,8 @@ def add_command(command: Callable[[str, Callable[[Options], None], str], argpars
         type=int,
         default=LiveSettings.delay_frames,
         metavar="FRAMES",
-        help="thirtieths of a second that poses are behind; 8 is most exact, 0 is quickest (default: %(default)s)",
+        help="thirtieths of a second that poses are behind, unless the lifter is causal; 8 is most exact, 0 is "
+        "quickest (default: %(default)s)",
     )
     group.add_argument(
         "--settle",
@@ -50,9 +53,17 @@ def add_command(command: Callable[[str, Callable[[Options], None], str], argpars
         metavar="S",
         help="measure bone lengths for so long, then keep them (default: %(default)s)",
     )
+    group.add_argument(
+        "--take-lifter",
+        choices=LIFTERS,
+        default=LiftSettings.lifter,
+        metavar="LIFTER",
+        help="lifter of what is recorded; --lifter is the one that follows (default: %(default)s)",
+    )
     cli._add_detect_options(sub)
     cli._add_solve_options(sub)
-    sub.set_defaults(max_people=1)  # looking for others in every frame costs time that is not there
+    # looking for others in every frame costs time that is not there
+    sub.set_defaults(max_people=1, lifter=LiveSettings.lifter)
 
 
 def live_settings(options: Options) -> LiveSettings:
@@ -65,15 +76,16 @@ def live_settings(options: Options) -> LiveSettings:
         raise InputError(f"A delay of {options.delay} frames is not possible.", "Give 0 to 30.", "setting-range")
     if not 0 <= options.settle <= 60:
         raise InputError(f"Settling for {options.settle:g} s is not possible.", "Give 0 to 60.", "setting-range")
-    return LiveSettings(delay_frames=options.delay, settle_s=options.settle)
+    return LiveSettings(options.lifter, delay_frames=options.delay, settle_s=options.settle)
 
 
 def _live(options: Options) -> None:
     from . import detect, lift, pipeline
-    from .live import Live, follow
+    from .live import Live, follow, following_lift
     from .live_source import source_of
 
     settings, live = cli.capture_settings(options), live_settings(options)
+    settings = replace(settings, lift=replace(settings.lift, lifter=options.take_lifter))
     pipeline.check_settings(settings)
     outputs = [Path(options.output)] if options.output else []
     cli._check_endings(outputs, (".npz",))
@@ -84,7 +96,7 @@ def _live(options: Options) -> None:
     with ExitStack() as stack:
         stack.enter_context(_StopsBySignal(stop))
         detector = stack.enter_context(detect.load(settings.detect))
-        lifter = lift.load(settings.lift)
+        lifter = lift.load(following_lift(settings, live))
         following = Live(detector, lifter, settings, live)
         teller = stack.enter_context(_Teller(options, following))
         began: float | None = None
@@ -96,16 +108,16 @@ def _live(options: Options) -> None:
             if options.seconds is not None and moment.at_s - began >= options.seconds:
                 break
     if outputs:
-        _write(following, outputs[0], settings, live, options)
+        _write(following, outputs[0], options)
 
 
-def _write(following: Live, out: Path, settings: CaptureSettings, live: LiveSettings, options: Options) -> None:
+def _write(following: Live, out: Path, options: Options) -> None:
     from .formats import take as take_file
 
     recording = following.stop_recording()
     if recording is None:
         raise InputError("Nothing came from the source, so nothing was recorded.", "Choose another one.", "no-frames")
-    take = recording.take(out.stem, following.lifter, settings, live)
+    take = following.take(recording, out.stem)
     cli._make_folder(out)
     take_file.save(take, out)
     cli._tell_result(options, take, [out])

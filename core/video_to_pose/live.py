@@ -25,7 +25,7 @@ from .motion import ground
 from .motion.one_euro import OneEuro
 from .motion.rigid import even_hips, rigid_parts
 from .motion.root import root_path
-from .settings import CaptureSettings, LiveSettings
+from .settings import CaptureSettings, LiftSettings, LiveSettings
 from .skeleton import Skeleton
 from .track.people import body_size
 from .types import KeypointTrack, Take
@@ -166,7 +166,7 @@ class Live:
 
     Args:
         detector: opened; closing it is the caller's part.
-        lifter: see `LiveSolver`.
+        lifter: of `following_lift`; see `LiveSolver`.
         settings: of the capture.
         live: of following.
     """
@@ -216,6 +216,16 @@ class Live:
         """End the recording and hand it over."""
         recording, self.recording = self.recording, None
         return recording
+
+    def take(self, recording: Recording, name: str) -> Take:
+        """A recording's Take, by the lifter of `CaptureSettings.lift`, which sees what came next; see `Recording.take`.
+
+        Raises:
+            InputError: nobody was in it, it is too short, or there is no such lifter.
+        """
+        own = self.settings.lift
+        lifter = self.lifter if following_lift(self.settings, self.live) == own else lift.load(own)
+        return recording.take(name, lifter, self.settings, self.live)
 
 
 def follow(live: Live, source: live_source.Source, stop: threading.Event) -> Generator[Moment, None, None]:
@@ -281,9 +291,14 @@ class Follower:
         return float(np.average(distance, weights=weights)) / before
 
 
+def following_lift(settings: CaptureSettings, live: LiveSettings) -> LiftSettings:
+    """Which lifter follows, and where: `LiveSettings.lifter`, unless the user brings a file, which serves for all."""
+    return settings.lift if settings.lift.model_path is not None else replace(settings.lift, lifter=live.lifter)
+
+
 def delay_frames(lifter: lift.Lifter, live: LiveSettings) -> int:
     """By how many frames of its rate poses are behind: causal lifters look at nothing that comes."""
-    return 0 if lifter.metadata.get("causal") == "true" else live.delay_frames
+    return 0 if lifter.causal else live.delay_frames
 
 
 class LiveSolver:
@@ -306,8 +321,7 @@ class LiveSolver:
         self.skeleton: Skeleton = lifter.skeleton
         self.is_settled = False
         self._delay = delay_frames(lifter, live)
-        causal = lifter.metadata.get("causal") == "true"
-        self._reach = lifter.receptive_field - 1 if causal else lifter.receptive_field // 2
+        self._reach = lifter.receptive_field - 1 if lifter.causal else lifter.receptive_field // 2
         self._focal, self._centre = motion.intrinsics(image_size, settings.camera)
         self._seen: deque[tuple[float, detect.Detection]] = deque()
         self._measure_at = -np.inf
@@ -420,11 +434,11 @@ class LiveSolver:
         shown_s = float(window.timestamps[at])
         if self._pose is not None:  # just after a gap there may be nothing so long ago
             shown_s = max(shown_s, self._pose.time_s + 1e-6)
-        directions = rigid_parts(self.skeleton, lifted.directions)[at]
+        directions = rigid_parts(self.skeleton, lifted.directions, self._lengths)[at]
         confidence = lifted.confidence[at]
         trust = np.clip(confidence[1:], _LEAST_TRUST, 1.0)
         directions = self._turn(shown_s, directions, trust)
-        directions = rigid_parts(self.skeleton, directions[None])[0]
+        directions = rigid_parts(self.skeleton, directions[None], self._lengths)[0]
 
         joints = bones.compose(self.skeleton, directions, self._lengths)
         part = slice(at, at + 1)

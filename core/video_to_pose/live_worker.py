@@ -34,7 +34,7 @@ def follow(
     """
     with ExitStack() as stack:
         detector = stack.enter_context(detect.load(job.settings.detect))
-        lifter = lift.load(job.settings.lift)
+        lifter = lift.load(live.following_lift(job.settings, job.live))
         following = live.Live(detector, lifter, job.settings, job.live)
         recorder = _Recorder(following, send)
         skeleton = lifter.skeleton
@@ -98,9 +98,7 @@ class _Recorder:
 
     def _write(self, recording: live.Recording, path: Path) -> None:
         try:
-            following = self._following
-            take = recording.take(path.stem, following.lifter, following.settings, following.live)
-            take_file.save(take, path)
+            take_file.save(self._following.take(recording, path.stem), path)
             message: protocol.Message = protocol.Recorded(path)
         except VideoToPoseError as error:
             message = protocol.Warning(f"The recording has no take: {error.message} {error.hint}")

@@ -188,6 +188,8 @@ LIVE_SOURCES = ("camera", "file", "growing")
 class LiveSettings:
     """How a person is followed while it happens. What a recording becomes afterwards are the `CaptureSettings`."""
 
+    lifter: str = "default"
+    """The lifter that poses come from while it happens; a recording's Take is lifted as `LiftSettings` say."""
     delay_frames: int = 2
     """Frames of the lifter's rate (thirtieths of a second) that the pose is behind: so much of what comes next a
     lifter that looks both ways may see. Causal lifters need none."""

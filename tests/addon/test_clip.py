@@ -190,7 +190,7 @@ answer(told)
 def test_presets_and_menus_name_what_the_core_has(blender):
     shown = blender.run(
         START
-        + "answer([[i[0] for i in quality.LIFTERS], [i[0] for i in quality.DEVICES], list(quality.PRESETS.values())])",
+        + "answer([[i[0] for i in quality.LIFTER_ITEMS], [i[0] for i in quality.DEVICES], list(quality.PRESETS.values())])",
         "",
     )
     lift = pytest.importorskip("video_to_pose.lift")

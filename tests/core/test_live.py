@@ -102,6 +102,13 @@ def test_a_causal_lifter_is_not_behind(lifter):
     assert live.delay_frames(causal, LiveSettings(delay_frames=4)) == 0
 
 
+def test_what_is_followed_with_is_causal_where_such_a_one_ships():
+    assert LiveSettings.lifter == ("causal" if "causal" in lift.LIFTERS else "default")
+    assert live.following_lift(SETTINGS, LiveSettings("fc")) == LiftSettings("fc")
+    own = CaptureSettings(lift=LiftSettings(model_path=Path("own.onnx")))
+    assert live.following_lift(own, LiveSettings("fc")) == own.lift  # a file of the user's serves for all
+
+
 def test_lengths_settle_and_then_never_change(plain):
     settled = [pose for pose in plain if pose.settled]
     assert 0 < len(plain) - len(settled) < 70
@@ -184,7 +191,7 @@ def test_a_recording_becomes_the_take_that_the_file_would_have_become(seen, lift
     assert all(np.array_equal(each, lengths[0]) for each in lengths)
     recording = following.stop_recording()
     assert following.stop_recording() is None and recording.frame_count == len(seen) - 1
-    take = recording.take("Camera", lifter, SETTINGS, following.live)
+    take = following.take(recording, "Camera")
     assert np.abs(take.motion.lengths - offline.lengths).max() < 5e-3
     assert take.provenance["live"]["delay_frames"] == LiveSettings.delay_frames
     take_file.save(take, tmp_path / "a.npz")
@@ -200,6 +207,23 @@ def test_a_recording_with_few_frames_a_second_becomes_a_take_too(seen, lifter, o
     middle = slice(10, solved.frame_count - 10)
     off = np.sum(solved.directions[middle] * offline.directions[: solved.frame_count][middle], axis=-1)
     assert np.degrees(np.arccos(np.clip(off, -1, 1))).mean() < 15
+
+
+def test_what_was_followed_by_one_lifter_is_recorded_by_another(seen):
+    live_settings = LiveSettings("fc")
+    following = live.Live(
+        Replayed(seen), lift.load(live.following_lift(SETTINGS, live_settings)), SETTINGS, live_settings
+    )
+    assert following.delay_s == 0  # every frame alone: it looks at nothing that comes
+    frames = pictures(seen)
+    pose = following(frames[0])
+    assert following.record() and len(pose.directions) == following.lifter.skeleton.bone_count
+    for frame in frames[1:40]:
+        following(frame)
+    take = following.take(following.stop_recording(), "Camera")
+    assert take.provenance["lifter"]["id"] == SETTINGS.lift.lifter
+    assert take.provenance["live"]["lifter"] == "fc"
+    assert take.motion.skeleton.joints == lift.load(SETTINGS.lift).skeleton.joints
 
 
 def test_gaps_stay_gaps_when_frames_are_filled_in():
@@ -308,7 +332,8 @@ def test_the_command_prints_poses_for_programs_and_records(detector_model, short
     code = cli.main(["live", str(short_example), "--json", "-o", str(take), "--delay", "0"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     poses = [line["pose"] for line in lines if "pose" in line]
-    assert len(lines[0]["skeleton"]["joints"]) == 22 and len(poses[-1]["joints_m"]) == 22
+    joints = lift.load(LiftSettings(LiveSettings.lifter)).skeleton.joints
+    assert lines[0]["skeleton"]["joints"] == list(joints) and len(poses[-1]["joints_m"]) == len(joints)
     assert poses[-1]["seen"] and poses[-1]["latency_s"] > 0
     if code == 0:
         assert lines[-1]["result"]["outputs"] == [str(take)] and take.is_file()

@@ -2,26 +2,24 @@
 """Keypoints of one person to bone directions and lengths, by a network in an ONNX file.
 
 A lifter is no code: its file says in its metadata which keypoints it reads, which skeleton it answers in, its
-receptive field, frame rate, normalisation and how it was trained. `LIFTERS` lists the ones that ship.
+receptive field, frame rate, normalisation and how it was trained. `lifters.LIFTERS` lists the ones that ship.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
+from ..lifters import LIFTERS, WEIGHTS, LifterEntry
 from ..settings import LiftSettings
 from ..skeleton import Skeleton
 from ..types import KeypointTrack, LiftedPose
 from . import onnx_lifter, onnx_net
 from .net_lifter import NetLifter
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Lifter(Protocol):
@@ -48,48 +46,15 @@ class Lifter(Protocol):
         """Frames per second it was trained for."""
 
     @property
+    def causal(self) -> bool:
+        """Whether it looks at nothing that comes after a frame."""
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """Everything the file says of itself."""
 
     def __call__(self, track: KeypointTrack, focal_px: float, centre_px: ArrayLike) -> LiftedPose:
         """Directions of every frame, one set of lengths, and the clip's up vector, in camera axes."""
-
-
-@dataclass(frozen=True)
-class LifterEntry:
-    """A lifter that ships with the package.
-
-    Attributes:
-        id: what ``--lifter`` takes.
-        label: for people.
-        licence: of the weights.
-    """
-
-    id: str
-    label: str
-    licence: str
-
-    @property
-    def path(self) -> Path:
-        return WEIGHTS / f"{self.id}.onnx"
-
-
-_OURS = "GPL-3.0-or-later"
-
-LIFTERS = {
-    entry.id: entry
-    for entry in (
-        LifterEntry("default", "directions and lengths after Anatomy3D, learnt from rendered clips too", _OURS),
-        LifterEntry("anatomy3d", "Anatomy3D (Chen et al. 2021), a small one", _OURS),
-        LifterEntry("rie", "RIE (Shan et al. 2021), a small one", _OURS),
-        LifterEntry("srnet", "SRNet (Zeng et al. 2020), a small one", _OURS),
-        LifterEntry("seq2seq", "Seq2Seq (Hossain & Little 2018), a small one, from the past alone", _OURS),
-        LifterEntry("gla_gcn", "GLA-GCN (Yu et al. 2023), a small one, slow", _OURS),
-        LifterEntry("tcn", "VideoPose3D's convolutions (Pavllo et al. 2019), small and quick", _OURS),
-        LifterEntry("fc", "frame by frame (Martinez et al. 2017), a small one", _OURS),
-    )
-}
-"""Every one answers in `body22`. How good each is stands in docs/results.md; how it was made in weights/README.md."""
 
 
 def load(settings: LiftSettings) -> Lifter:

@@ -82,6 +82,10 @@ class NetLifter:
         return float(self.net.metadata.get("frame_rate", FRAME_RATE))
 
     @property
+    def causal(self) -> bool:
+        return self.net.target == self.net.receptive_field - 1
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         return self.net.metadata
 

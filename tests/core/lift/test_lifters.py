@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every lifter that ships: its weights are whole, told of, and lift a person who stands."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -30,6 +31,19 @@ def test_a_standing_person_stands(name):
     assert pose.up[1] < -0.8
     thigh, shin = (pose.lengths[skeleton.index(joint) - 1] for joint in ("left_knee", "left_ankle"))
     assert 0.3 < thigh < 0.55 and 0.3 < shin < 0.55
+
+
+@pytest.mark.parametrize("name", lift.LIFTERS)
+def test_the_catalogue_says_who_looks_ahead(name):
+    lifter, track = lift.load(LiftSettings(lifter=name, device="cpu", flip=False)), make_track(40)
+    assert lift.LIFTERS[name].causal == lifter.causal
+    positions = track.positions.copy()
+    positions[20:, :, 0] += 50 * np.sin(np.arange(33))
+    other = lifter(dataclasses.replace(track, positions=positions), 1000.0, CENTRE)
+    changes = np.abs(other.directions - lifter(track, 1000.0, CENTRE).directions).max(axis=(1, 2)) > 1e-3
+    assert changes[20:].any()
+    if name in ("default", "light", "causal"):  # the papers' networks are framed by the whole clip
+        assert changes[:20].any() != lifter.causal
 
 
 @pytest.mark.parametrize("name", lift.LIFTERS)
