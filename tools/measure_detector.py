@@ -89,8 +89,9 @@ def summary(observed: list[Observed], table: DetectorErrors) -> str:
         mine = GROUP_OF[KIND_OF] == group
         lines.append(
             f"  {name}: {100 * np.nanmedian(here[:, mine]):.1f}, {100 * np.nanmedian(made[:, mine]):.1f}; noise of the "
-            f"clip {table.shares[group, 0]:.2f}, lasting {table.lasting_s[group]:.2f} s {table.shares[group, 1]:.2f}, "
-            f"of each frame {table.shares[group, 2]:.2f}"
+            f"clip {table.shares[group, 0]:.2f}, lasting {table.shares[group, 1]:.2f}, of each frame "
+            f"{table.shares[group, 2]:.2f}; it lasts a way of {table.lasting[group, 0]:.2f} and "
+            f"{table.lasting[group, 1]:.1f} s"
         )
     for event, name in enumerate(EVENTS):
         front, side, behind = 100 * table.event_rate[event]

@@ -11,7 +11,8 @@ The error of a landmark is the sum of
 - a bias: by the direction the person faces, in axes along and across the trunk, and by the limbs about the landmark,
 - noise: a part that stays for the whole clip, one that lasts, one of each frame, correlated between landmarks; their
   spread depends on whether the landmark is in view, hidden by the body or outside the picture, and itself wanders, from
-  clip to clip and within one, which makes the tails heavy,
+  clip to clip and within one, which makes the tails heavy. What lasts does so while the limb keeps still: a detector
+  errs alike in like poses,
 - events: sides exchanged (of the arms, the legs, the whole body) or one limb taken for the other, for some time.
 
 The score follows from the error, its cause and a chance that lasts.
@@ -60,6 +61,9 @@ EVENTS: tuple[str, ...] = ("body exchanged", "arms exchanged", "legs exchanged",
 """What happens to whole limbs. The last two have a side: the limb of that side is taken for the other one."""
 ASPECTS = 3
 """From the front, from the side, from behind: what the rate of events depends on."""
+
+_FARTHEST = np.float32(0.8)
+"""Noise stays below this share of the person's size: even a wrong guess lies on or near the body."""
 
 _LIMBS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {  # from, to; left ones, "other_" is the right
     "nose": (("left_ear", "nose"), ("other_ear", "nose")),
@@ -136,6 +140,8 @@ class Circumstances:
         hidden: (N, F, K) 0 … 1, how much the body itself hides the landmark.
         overshoot: (N, F, K, 2) how far the landmark lies outside the picture, pixels; 0 inside.
         limbs: (N, F, K, 2, 2) the two limb vectors of each landmark, pixels.
+        moved: (N, F, 6) how far `SIDED_GROUPS` moved since the frame before, against the rest of the person and as a
+            share of their size.
     """
 
     size: Floats
@@ -145,6 +151,7 @@ class Circumstances:
     hidden: Floats
     overshoot: Floats
     limbs: Floats
+    moved: Floats
 
     @property
     def outside(self) -> NDArray[np.bool_]:
@@ -194,7 +201,27 @@ def circumstances(pixels: ArrayLike, landmarks_camera: ArrayLike, half_size: Arr
         hidden=_hidden(points),
         overshoot=np.sign(p) * np.maximum(np.abs(p) - half, 0),
         limbs=p[:, :, LIMB_TO] - p[:, :, LIMB_FROM],
+        moved=_moved(p, size),
     )
+
+
+SIDED_GROUPS = np.array(
+    [
+        GROUP_OF[kind] + (2 if GROUP_OF[kind] >= 2 and side < 0 else 0)
+        for kind, side in zip(KIND_OF, SIDE_OF, strict=True)
+    ]
+)
+"""(K,) face, trunk, left arm, left leg, right arm, right leg: what errs by itself."""
+_GROUP_OF_SIDED = np.array([0, 1, 2, 3, 2, 3])
+
+
+def _moved(p: Floats, size: Floats) -> Floats:
+    steps = np.diff((p - p.mean(axis=2, keepdims=True)) / size[..., None, None], axis=1, prepend=np.nan)
+    square = np.sum(steps**2, axis=-1)
+    members = (SIDED_GROUPS[:, None] == np.arange(6)).astype(np.float32)
+    moved = np.sqrt(square @ (members / members.sum(axis=0)))
+    moved[:, 0] = 0
+    return moved.astype(np.float32)
 
 
 def _hidden(points: Floats, every: int = 3) -> Floats:
@@ -226,7 +253,12 @@ def _hidden(points: Floats, every: int = 3) -> Floats:
     smooth[:, :-1] += hidden[:, 1:]
     count = np.full(hidden.shape[1], 3.0, dtype=np.float32)
     count[[0, -1]] -= 1 if len(count) > 1 else 2
-    return (smooth / np.maximum(count, 1)[:, None])[:, np.minimum(np.arange(frames) // every, len(count) - 1)]
+    smooth /= np.maximum(count, 1)[:, None]
+    at = np.minimum(np.arange(frames, dtype=np.float32) / every, len(count) - 1)
+    low = at.astype(np.int64)
+    part = (at - low)[:, None]
+    between = smooth[:, low] * (1 - part) + smooth[:, np.minimum(low + 1, len(count) - 1)] * part
+    return between.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,11 +272,13 @@ class DetectorErrors:
         pull: (T,) how far a landmark outside the picture is drawn back to its edge, as a share.
         growth: (T,) what its spread grows by for each person's size it lies outside.
         shares: (G, 3) variances of the parts of the noise: of the clip, lasting, of each frame; they sum to 1.
-        lasting_s: (G,) time constant of the lasting part, seconds.
+        lasting: (G, 2) how far the limb moves, as a share of the person's size, and how many seconds pass until the
+            lasting part has fallen to 1/e.
+        smooth_s: (G,) time constant that smooths it, seconds.
         correlation: (K, K) between the landmarks' noise.
         clip_wander: standard deviation of the logarithm of the spread between clips.
         wander: (G,) and within a clip.
-        wander_s: (G,) time constant of that, seconds.
+        wander_lasting: (G, 2) how long that lasts, as `lasting`.
         event_rate: (E, ASPECTS) share of time, for events with a side that of each side.
         event_s: (E,) mean duration, seconds.
         score: (T, 3, errors, quantiles) quantiles of the score by state and error.
@@ -258,11 +292,12 @@ class DetectorErrors:
     pull: Floats
     growth: Floats
     shares: Floats
-    lasting_s: Floats
+    lasting: Floats
+    smooth_s: Floats
     correlation: Floats
     clip_wander: Floats
     wander: Floats
-    wander_s: Floats
+    wander_lasting: Floats
     event_rate: Floats
     event_s: Floats
     score: Floats
@@ -324,11 +359,14 @@ def draw_errors(
     )
     beyond = table.spread[KIND_OF, OUTSIDE] + table.growth[KIND_OF] * overshoot
     spread = np.where(state == OUTSIDE, beyond, between)
-    noise = _noise(table, count, frames, frame_rate, rng) * _wander(table, count, frames, frame_rate, rng)[..., None]
-    error = noise * (spread * size)[..., None] + bias(table, seen)
+    noise = _noise(table, seen, frame_rate, rng) * _wander(table, seen, frame_rate, rng)[..., None]
+    noise *= spread[..., None]
+    length = np.linalg.norm(noise, axis=-1, keepdims=True) / _FARTHEST
+    noise *= np.tanh(length) / np.maximum(length, 1e-6)
+    error = noise * size[..., None] + bias(table, seen)
     noisy = exact + error
     noisy, magnitude = _events(table, exact, noisy, seen, frame_rate, rng)
-    scores = _scores(table, magnitude / size, state, frame_rate, rng)
+    scores = _scores(table, magnitude / size, seen, frame_rate, rng)
     gone = _spells(np.full((count, frames, 1), table.missing, np.float32), np.atleast_1d(table.missing_s),
                    frame_rate, rng)  # fmt: skip
     return noisy, np.where(gone, np.float32(0), scores)
@@ -357,47 +395,54 @@ def view_weights(facing: Floats) -> Floats:
     return np.maximum(1 - away, 0).astype(np.float32)
 
 
-def _noise(table: DetectorErrors, count: int, frames: int, rate: float, rng: np.random.Generator) -> Floats:
-    """(N, F, K, 2) correlated, of unit variance."""
-    shares = np.sqrt(table.shares[GROUP_OF[KIND_OF]])[:, :, None]  # (K, 3, 1)
-    k = len(LIFTER_KEYPOINTS)
-    keep = np.exp(-1 / (rate * table.lasting_s[GROUP_OF[KIND_OF]]))[:, None]
+def _noise(table: DetectorErrors, seen: Circumstances, rate: float, rng: np.random.Generator) -> Floats:
+    """(N, F, K, 2) correlated, of about unit variance."""
+    count, frames, k = seen.hidden.shape
+    group = GROUP_OF[KIND_OF]
+    shares = np.sqrt(table.shares[group])[:, :, None]  # (K, 3, 1)
+    keep = _kept(table.lasting, seen.moved, rate)[:, :, SIDED_GROUPS, None]
     lasting = lasting_noise(rng.standard_normal((count, frames, k, 2), dtype=np.float32), keep)
-    parts = (
-        shares[:, 0] * rng.standard_normal((count, 1, k, 2), dtype=np.float32)
-        + shares[:, 1] * lasting
-        + shares[:, 2] * rng.standard_normal((count, frames, k, 2), dtype=np.float32)
-    )
-    return np.ascontiguousarray((np.swapaxes(parts, 2, 3) @ _root(table).T).swapaxes(2, 3))
+    _smooth(lasting, np.exp(-1 / (rate * table.smooth_s[group]))[:, None])
+    lasting *= shares[:, 1]
+    lasting += shares[:, 0] * rng.standard_normal((count, 1, k, 2), dtype=np.float32)
+    lasting += shares[:, 2] * rng.standard_normal((count, frames, k, 2), dtype=np.float32)
+    root = np.linalg.cholesky(table.correlation.astype(np.float64)).astype(np.float32)
+    return np.ascontiguousarray((np.swapaxes(lasting, 2, 3) @ root.T).swapaxes(2, 3))
 
 
-def _root(table: DetectorErrors) -> Floats:
-    return np.linalg.cholesky(table.correlation.astype(np.float64)).astype(np.float32)
+def _kept(lasting: Floats, moved: Floats, rate: float) -> Floats:
+    """(N, F, 6) share of the frame before that each frame keeps."""
+    distance, seconds = lasting[_GROUP_OF_SIDED].T
+    return np.exp(-moved / distance - 1 / (rate * seconds)).astype(np.float32)
 
 
-def lasting_noise(white: Floats, keep: ArrayLike) -> Floats:
-    """White noise (N, F, ...) of unit variance made to last, in place: each frame keeps a share of the one before."""
-    keep = np.asarray(keep, dtype=np.float32)
+def lasting_noise(white: Floats, keep: Floats) -> Floats:
+    """White noise (N, F, ...) of unit variance made to last, in place: each frame keeps a share of the one before.
+
+    `keep` (N, F, ...) broadcasts against it.
+    """
     fresh = np.sqrt(1 - keep**2)
     for f in range(1, white.shape[1]):
-        white[:, f] = keep * white[:, f - 1] + fresh * white[:, f]
+        white[:, f] = keep[:, f] * white[:, f - 1] + fresh[:, f] * white[:, f]
     return white
 
 
-_SIDED_GROUPS = np.array(  # each arm and each leg wanders by itself
-    [GROUP_OF[KIND_OF[k]] if GROUP_OF[KIND_OF[k]] < 2 or SIDE_OF[k] > 0 else GROUP_OF[KIND_OF[k]] + 2
-     for k in range(len(LIFTER_KEYPOINTS))]
-)  # fmt: skip
+def _smooth(noise: Floats, keep: Floats) -> Floats:
+    for f in range(1, noise.shape[1]):
+        noise[:, f] += keep * (noise[:, f - 1] - noise[:, f])
+    return noise
 
 
-def _wander(table: DetectorErrors, count: int, frames: int, rate: float, rng: np.random.Generator) -> Floats:
-    """(N, F, K) factors of the spread, whose mean square is 1."""
-    group = np.array([0, 1, 2, 3, 2, 3])
-    keep = np.exp(-1 / (rate * table.wander_s[group]))
-    within = lasting_noise(rng.standard_normal((count, frames, 6), dtype=np.float32), keep) * table.wander[group]
+def _wander(table: DetectorErrors, seen: Circumstances, rate: float, rng: np.random.Generator) -> Floats:
+    """(N, F, K) factors of the spread, whose mean square is about 1."""
+    count, frames, _ = seen.hidden.shape
+    keep = _kept(table.wander_lasting, seen.moved, rate)
+    within = lasting_noise(rng.standard_normal((count, frames, 6), dtype=np.float32), keep)
+    wander = table.wander[_GROUP_OF_SIDED]
+    _smooth(within, np.exp(-1 / (rate * table.smooth_s[_GROUP_OF_SIDED])))
     of_clip = rng.standard_normal((count, 1, 1), dtype=np.float32) * table.clip_wander
-    factor = np.exp(of_clip + within - table.clip_wander**2 - table.wander[group] ** 2)
-    return factor.astype(np.float32)[:, :, _SIDED_GROUPS]
+    factor = np.exp(of_clip + within * wander - table.clip_wander**2 - wander**2)
+    return factor.astype(np.float32)[:, :, SIDED_GROUPS]
 
 
 def event_parts() -> list[tuple[int, NDArray[np.int64]]]:
@@ -448,25 +493,30 @@ def _spells(share: Floats, seconds: Floats, frame_rate: float, rng: np.random.Ge
 
 
 def _scores(
-    table: DetectorErrors, error: Floats, state: NDArray[np.int64], frame_rate: float, rng: np.random.Generator
+    table: DetectorErrors, error: Floats, seen: Circumstances, frame_rate: float, rng: np.random.Generator
 ) -> Floats:
-    """(N, F, K) from the quantiles at each error, by a chance that lasts and is shared within a group."""
-    count, frames, _ = error.shape
-    keep = np.exp(-1 / (frame_rate * float(table.score_s)))
+    """(N, F, K) from the quantiles at each error, by a chance that lasts and that the landmarks of a limb share."""
+    count, frames, k = error.shape
+    keep = np.full((1, frames, 1), np.exp(-1 / (frame_rate * float(table.score_s))), dtype=np.float32)
     luck = lasting_noise(rng.standard_normal((count, frames, 6), dtype=np.float32), keep)
-    own = rng.standard_normal(error.shape, dtype=np.float32)
-    luck = 0.95 * luck[:, :, _SIDED_GROUPS] + 0.31 * own
+    _smooth(luck, np.exp(-1 / (frame_rate * np.float32(0.1))))
+    luck = 0.95 * luck[:, :, SIDED_GROUPS] + 0.31 * rng.standard_normal((count, 1, k), dtype=np.float32)
     share = 1 / (1 + np.exp(-1.702 * luck))  # nearly the normal distribution's
     at = np.interp(share, QUANTILES, np.arange(len(QUANTILES)))
     low = np.minimum(at.astype(np.int64), len(QUANTILES) - 2)
     part = (at - low).astype(np.float32)
-    log_errors = np.log(SCORE_ERRORS)
-    row_at = np.clip(np.interp(np.log(np.maximum(error, 1e-4)), log_errors, np.arange(len(SCORE_ERRORS))), 0, None)
+    row_at = np.interp(np.log(np.maximum(error, 1e-4)), np.log(SCORE_ERRORS), np.arange(len(SCORE_ERRORS)))
     row = np.minimum(row_at.astype(np.int64), len(SCORE_ERRORS) - 2)
     row_part = (row_at - row).astype(np.float32)
     flat = table.score.reshape(-1)
-    base = ((KIND_OF * 3 + state) * len(SCORE_ERRORS) + row) * len(QUANTILES) + low
-    near = flat[base] * (1 - part) + flat[base + 1] * part
-    base += len(QUANTILES)
-    far = flat[base] * (1 - part) + flat[base + 1] * part
-    return near * (1 - row_part) + far * row_part
+
+    def told(state: int | NDArray[np.int64]) -> Floats:
+        base = ((KIND_OF * 3 + state) * len(SCORE_ERRORS) + row) * len(QUANTILES) + low
+        near = flat[base] + part * (flat[base + 1] - flat[base])
+        base += len(QUANTILES)
+        far = flat[base] + part * (flat[base + 1] - flat[base])
+        return near + row_part * (far - near)
+
+    in_view = told(np.where(seen.outside, OUTSIDE, SEEN))
+    hidden = np.where(seen.outside, 0, seen.hidden).astype(np.float32)
+    return in_view + hidden * (told(HIDDEN) - in_view) if hidden.any() else in_view

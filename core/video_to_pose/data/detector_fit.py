@@ -23,6 +23,7 @@ from .detector_errors import (
     SCORE_ERRORS,
     SEEN,
     SIDE_OF,
+    SIDED_GROUPS,
     VIEWS,
     Circumstances,
     DetectorErrors,
@@ -36,7 +37,6 @@ from .detector_errors import (
 Array = NDArray[np.floating]
 
 _FEW = 80  # fewer points than this tell nothing of their own
-_LAGS = 40
 _GAUSSIAN_LOG_SPREAD = np.pi**2 / 24  # variance of the logarithm of a round Gaussian's length
 _MEDIAN_LENGTH = 1.1774  # of a round Gaussian with unit variance of each coordinate
 
@@ -132,16 +132,23 @@ def _find_events(
         could = (apart[:, told].mean(axis=1) > (0.2 if event == 0 else 0.35) * size) & ~nobody.any(axis=1)
         mine, theirs = straight[:, told].mean(axis=1), crossed[:, told].mean(axis=1)
         if event < 3:
-            on = could & (theirs < 0.5 * mine)
+            on = _held(could & (theirs < 0.5 * mine), theirs < mine)
         else:  # this side lies on the other, which is found where it is
             rest = straight[:, MIRROR[told]].mean(axis=1) < 0.4 * apart[:, told].mean(axis=1)
-            on = could & (theirs < 0.4 * mine) & rest
+            on = _held(could & (theirs < 0.4 * mine) & rest, theirs < 0.7 * mine)
         on &= ~whole
         if event == 0:
             whole = on
         out[event, side] = on, could & (~whole if event else True)
         befallen[:, landmarks] |= on[:, None]
     return out, befallen
+
+
+def _held(sure: NDArray[np.bool_], likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Frames of every likely run that has a sure frame."""
+    likely = likely | sure
+    run = np.cumsum(np.diff(likely, prepend=False)) * likely  # a number for each run, 0 between them
+    return likely & np.isin(run, run[sure])
 
 
 def _empty() -> DetectorErrors:
@@ -154,11 +161,12 @@ def _empty() -> DetectorErrors:
         pull=zeros(kinds, np.float32),
         growth=zeros(kinds, np.float32),
         shares=np.tile(np.float32([0.3, 0.5, 0.2]), (groups, 1)),
-        lasting_s=np.full(groups, 0.3, np.float32),
+        lasting=np.tile(np.float32([0.3, 1.0]), (groups, 1)),
+        smooth_s=np.full(groups, 0.03, np.float32),
         correlation=np.eye(k, dtype=np.float32),
         clip_wander=np.float32(0.2),
         wander=np.full(groups, 0.3, np.float32),
-        wander_s=np.full(groups, 0.3, np.float32),
+        wander_lasting=np.tile(np.float32([0.3, 1.0]), (groups, 1)),
         event_rate=zeros((len(EVENTS), ASPECTS), np.float32),
         event_s=np.full(len(EVENTS), 0.2, np.float32),
         score=np.ones((kinds, 3, len(SCORE_ERRORS), len(QUANTILES)), np.float32),
@@ -281,56 +289,106 @@ def _standard(case: _Case, table: DetectorErrors) -> Array:
 
 
 def _in_time(cases: list[_Case], table: DetectorErrors) -> dict[str, Array]:
-    """How noise lasts, wanders and goes together."""
-    standard = [_standard(case, table) for case in cases]
-    rates = [case.clip.frame_rate for case in cases]
-    rate = float(np.median(rates))
-    bounded = [np.clip(each, -3, 3) for each in standard]
+    """How noise lasts, wanders and goes together.
 
-    logs = [np.log(np.maximum(np.linalg.norm(each, axis=-1), 1e-3)) for each in standard]
+    Directions of the residuals tell how the noise itself lasts, whatever its spread does; their lengths tell how the
+    spread wanders, once what the noise's own lengths share is taken away.
+    """
+    standard = [_standard(case, table) for case in cases]
+    lengths = [np.maximum(np.linalg.norm(each, axis=-1), 1e-3) for each in standard]
+    logs = [np.log(each) for each in lengths]
     means = np.array([np.nanmean(each) if np.isfinite(each).any() else 0.0 for each in logs])
-    clip_wander = float(np.clip(np.std(means), 0.05, 1.0))
-    shares, lasting, wander, wander_s = (np.zeros((len(GROUPS), 3)), *(np.zeros(len(GROUPS)) for _ in range(3)))
+    found: dict[str, list[Array]] = {name: [] for name in ("shares", "lasting", "smooth_s", "wander", "wander_lasting")}
+    rate = float(np.median([case.clip.frame_rate for case in cases]))
     for group in range(len(GROUPS)):
-        columns = GROUP_OF[KIND_OF] == group
-        shares[group], lasting[group] = _lasting(_lagged([each[:, columns] for each in bounded]), rate)
-        within = [each[:, columns] - mean for each, mean in zip(logs, means, strict=True)]
-        extra = np.nanvar(np.concatenate([each.ravel() for each in within])) - _GAUSSIAN_LOG_SPREAD
-        wander[group] = np.sqrt(np.clip(extra, 0.01, 1.0))
-        wander_s[group] = _lasting(_lagged([each[..., None] for each in within]), rate)[1]
+        pairs, turns = _Pairs(), [0.0, 0.0]
+        extra = []
+        for case, each, length, log, mean in zip(cases, standard, lengths, logs, means, strict=True):
+            passed = np.cumsum(case.seen.moved[0], axis=0)
+            for k in np.flatnonzero(GROUP_OF[KIND_OF] == group):
+                way = each[:, k] / length[:, k, None]
+                pairs.add(way, log[:, k] - mean, passed[:, SIDED_GROUPS[k]], case.clip.frame_rate)
+                step = np.diff(each[:, k], axis=0)
+                step /= np.maximum(np.linalg.norm(step, axis=-1, keepdims=True), 1e-9)
+                turn = np.sum(step[1:] * step[:-1], axis=-1)
+                turns[0] += np.nansum(turn)
+                turns[1] += np.isfinite(turn).sum()
+                extra.append(log[:, k] - mean)
+        distance, seconds, alike, wandering, weight = pairs.found()
+        shares, lasting = _decay(distance, seconds, alike, weight)
+        excess = float(np.clip(np.nanvar(np.concatenate(extra)) - _GAUSSIAN_LOG_SPREAD, 0.01, 1.0))
+        _, wander_lasting = _decay(distance, seconds, wandering / excess, weight, whole=True)
+        onward = float(np.clip(_unalike(np.array(turns[0] / max(turns[1], 1))), 0.02, 0.7))
+        found["shares"].append(shares)
+        found["lasting"].append(lasting)
+        found["smooth_s"].append(np.array(-1 / (rate * np.log(onward))))
+        found["wander"].append(np.array(np.sqrt(excess)))
+        found["wander_lasting"].append(wander_lasting)
     return {
-        "shares": shares.astype(np.float32),
-        "lasting_s": lasting.astype(np.float32),
-        "correlation": _correlation(bounded),
-        "clip_wander": np.float32(clip_wander),
-        "wander": wander.astype(np.float32),
-        "wander_s": wander_s.astype(np.float32),
+        "correlation": _correlation([np.clip(each, -3, 3) for each in standard]),
+        "clip_wander": np.array(np.clip(np.std(means), 0.05, 1.0), dtype=np.float32),
+        **{name: np.array(rows, dtype=np.float32) for name, rows in found.items()},
     }
 
 
-def _lagged(series: list[Array]) -> Array:
-    """(_LAGS + 1,) mean product of values so many frames apart, against that of none; series are (F, k, c)."""
-    sums, counts = np.zeros(_LAGS + 1), np.zeros(_LAGS + 1)
-    for each in series:
-        for lag in range(min(_LAGS, len(each) - 1) + 1):
-            product = each[: len(each) - lag] * each[lag:]
-            sums[lag] += np.nansum(product)
-            counts[lag] += np.isfinite(product).sum()
-    mean = sums / np.maximum(counts, 1)
-    return mean / max(mean[0], 1e-9)
+class _Pairs:
+    """Sums over pairs of frames, by the frames between them and the way the limb went meanwhile."""
+
+    LAGS = (1, 2, 3, 5, 8, 12, 18, 26, 36)
+    EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
+
+    def __init__(self) -> None:
+        self.sums = np.zeros((len(self.LAGS), len(self.EDGES) + 1, 5))  # cosines, logs, ways, seconds, count
+
+    def add(self, way: Array, log: Array, passed: Array, rate: float) -> None:
+        """Directions (F, 2), logarithms of lengths (F,), path length so far (F,) of one landmark."""
+        for row, lag in enumerate(self.LAGS):
+            if lag >= len(way):
+                break
+            cosine, product = np.sum(way[lag:] * way[:-lag], axis=-1), log[lag:] * log[:-lag]
+            distance = passed[lag:] - passed[:-lag]
+            good = np.isfinite(cosine)
+            columns = np.searchsorted(self.EDGES, distance[good])
+            values = (cosine[good], product[good], distance[good], np.full(good.sum(), lag / rate), np.ones(good.sum()))
+            for column, value in enumerate(values):
+                self.sums[row, :, column] += np.bincount(columns, value, len(self.EDGES) + 1)
+
+    def found(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Ways, seconds, correlation of the noise, covariance of the spread's logarithm and weights."""
+        filled = self.sums[self.sums[..., 4] >= 30]
+        count = filled[:, 4]
+        cosines, products, distance, seconds = (filled[:, :4] / count[:, None]).T
+        alike = _unalike(cosines)
+        own = np.sum(alike[:, None] ** (2 * np.arange(1, 60)) / np.arange(1, 60) ** 2, axis=1) / 4
+        return distance, seconds, alike, products - own, np.sqrt(count)
 
 
-def _lasting(lagged: Array, rate: float) -> tuple[Array, float]:
-    """Shares of the clip's, the lasting and each frame's part, and the lasting part's time constant in seconds."""
-    lags = np.arange(1, _LAGS + 1)
-    best = (np.inf, np.array([0.0, 0.0, 1.0]), 0.3)
-    for frames in np.geomspace(1.5, 30, 16):
-        for constant in np.linspace(0, max(lagged[-10:].mean(), 0), 6):
-            decay = np.exp(-lags / frames)
-            share = float(np.clip(decay @ (lagged[1:] - constant) / (decay @ decay), 0, 1 - constant))
-            misfit = float(np.sum((constant + share * decay - lagged[1:]) ** 2 / lags**0.5))
-            if misfit < best[0]:
-                best = (misfit, np.array([constant, share, 1 - constant - share]), frames / rate)
+def _unalike(cosine: Array) -> Array:
+    """Correlation of two round Gaussians whose directions have this mean cosine."""
+    correlation = np.linspace(0, 1, 201)
+    term, total = np.ones_like(correlation), np.ones_like(correlation)
+    for n in range(400):
+        term = term * (0.5 + n) ** 2 / ((2 + n) * (1 + n)) * correlation**2
+        total = total + term
+    return np.interp(cosine, np.pi / 4 * correlation * total, correlation)
+
+
+def _decay(distance: Array, seconds: Array, alike: Array, weight: Array, whole: bool = False) -> tuple[Array, Array]:
+    """Shares of the clip's, the lasting and each frame's part, and the way and seconds that the lasting one lasts.
+
+    `whole`: all of it is the lasting part.
+    """
+    best = (np.inf, np.array([0.0, 1.0, 0.0]), np.array([0.3, 1.0]))
+    weight = weight / (0.05 + seconds)  # near pairs tell most about jitter
+    for way in np.geomspace(0.03, 4, 22):
+        for time in (0.1, 0.2, 0.4, 0.8, 1.6, 5.0, 20.0):
+            decay = np.exp(-distance / way - seconds / time)
+            for constant in (0.0,) if whole else np.linspace(0, 0.5, 11):
+                top = weight * decay
+                share = 1.0 if whole else float(np.clip(top @ (alike - constant) / (top @ decay), 0, 1 - constant))
+                misfit = float(np.sum(weight * (constant + share * decay - alike) ** 2))
+                if misfit < best[0]:
+                    best = (misfit, np.array([constant, share, 1 - constant - share]), np.array([way, time]))
     return best[1], best[2]
 
 
@@ -366,7 +424,7 @@ def _events(cases: list[_Case]) -> dict[str, Array]:
         aspect = case.seen.aspect[0]
         for (event, _), (on, could) in case.events.items():
             for a in range(ASPECTS):
-                on_frames[event, a] += np.sum(on & (aspect == a))
+                on_frames[event, a] += np.sum(on & could & (aspect == a))
                 could_frames[event, a] += np.sum(could & (aspect == a))
             seconds[event] += [run / case.clip.frame_rate for run in _runs(on)]
         nobody = ~np.isfinite(case.clip.found).all(axis=(1, 2))
@@ -403,12 +461,21 @@ def _scores(cases: list[_Case]) -> dict[str, Array]:
                     if scores is not None:
                         break
                 out[kind, state, row] = 1.0 if scores is None else np.quantile(scores, QUANTILES)
-    ranks = []
+    return {"score": out, "score_s": np.array(_score_seconds(cases), dtype=np.float32)}
+
+
+def _score_seconds(cases: list[_Case], lag: int = 6) -> float:
+    """Time constant with which scores of the limbs change, from how alike they are some frames later."""
+    products, squares, rates = 0.0, 0.0, []
+    every = np.concatenate([case.clip.scores for case in cases]).mean(axis=0)
+    limbs = GROUP_OF[KIND_OF] >= 2
     for case in cases:
-        middle = np.nanmean(np.where(np.isfinite(case.clip.found).all(axis=-1), case.clip.scores, np.nan), axis=0)
-        ranks.append((case.clip.scores - middle)[..., None])
-    rate = float(np.median([case.clip.frame_rate for case in cases]))
-    return {"score": out, "score_s": np.float32(_lasting(_lagged(ranks), rate)[1])}
+        scores = (case.clip.scores - every)[:, limbs]
+        products += float(np.sum(scores[lag:] * scores[:-lag]))
+        squares += float(np.sum(scores[lag:] ** 2 + scores[:-lag] ** 2) / 2)
+        rates.append(case.clip.frame_rate)
+    alike = np.clip(products / max(squares, 1e-9), 0.05, 0.99)
+    return float(np.clip(-lag / float(np.median(rates)) / np.log(alike), 0.05, 5.0))
 
 
 def _near(kinds, joined, state: int, about: float, widths) -> Array | None:  # type: ignore[no-untyped-def]
@@ -423,7 +490,7 @@ def _near(kinds, joined, state: int, about: float, widths) -> Array | None:  # t
     return None
 
 
-def _set_right(cases: list[_Case], table: DetectorErrors, rng: np.random.Generator, copies: int = 4) -> DetectorErrors:
+def _set_right(cases: list[_Case], table: DetectorErrors, rng: np.random.Generator, copies: int = 2) -> DetectorErrors:
     """Spreads and tails nearer to those observed, by drawing on the same frames and comparing."""
     calm = replace(table, event_rate=np.zeros_like(table.event_rate), missing=np.float32(0))
     drawn: list[list[tuple[Array, Array, Array]]] = [[] for _ in KINDS]
@@ -441,15 +508,20 @@ def _set_right(cases: list[_Case], table: DetectorErrors, rng: np.random.Generat
     for kind in range(len(KINDS)):
         lengths, states, _ = _lengths(cases, kind)
         mine, drawn_states = (np.concatenate([row[i] for row in drawn[kind]]) for i in (0, 1))
+        relative: tuple[list[Array], list[Array]] = ([], [])
         for state in range(3):
             true, made = lengths[states == state], mine[drawn_states == state]
             if len(true) < _FEW:
                 continue
-            spread[kind, state] *= np.clip(np.median(true) / max(np.median(made), 1e-9), 0.6, 1.6)
-            if state == SEEN:
-                heavy = [np.quantile(each, 0.95) / max(np.median(each), 1e-9) for each in (true, made)]
-                tails[GROUP_OF[kind]].append(float(np.log(heavy[0] / heavy[1])))
-    for group, ratios in enumerate(tails):
-        if ratios:
-            wander[group] = np.clip(wander[group] + 0.5 * np.mean(ratios), 0.02, 1.2)
+            medians = [max(float(np.median(each)), 1e-9) for each in (true, made)]
+            spread[kind, state] *= np.clip(medians[0] / medians[1], 0.6, 1.6)
+            if state != OUTSIDE:
+                relative[0].append(true / medians[0])
+                relative[1].append(made / medians[1])
+        if relative[0]:
+            heavy = [float(np.log(np.quantile(np.concatenate(each), 0.95))) for each in relative]
+            tails[GROUP_OF[kind]].append(heavy[0] - heavy[1])
+    for group, gaps in enumerate(tails):
+        if gaps:
+            wander[group] = np.clip(wander[group] + 0.5 * np.mean(gaps), 0.02, 1.2)
     return replace(table, spread=spread, wander=wander)
