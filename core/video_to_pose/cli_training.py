@@ -488,7 +488,7 @@ def _evaluate(options: Options) -> None:
 
 def _evaluate_clips(options: Options, given: list[Path]) -> None:
     from .data import clips as rendered_clips
-    from .evaluation import rendered
+    from .evaluation import rendered, side_by_side
 
     settings, out = cli.capture_settings(options), Path(options.output) if options.output else None
     clips = _clips(given)
@@ -502,15 +502,15 @@ def _evaluate_clips(options: Options, given: list[Path]) -> None:
     for clip in clips:
         truth, watched = rendered_clips.load_truth(clip), rendered_clips.watch(clip, settings, options.cache)
         results.append(rendered.compare(watched, truth, lifters, settings, **told))
-        cli._tell(options, f"{clip.name}: {results[-1]['frames']} frames", rendered.plain(results[-1]))
-    figures = {"settings": settings.to_dict(), **told, "clips": results, "mean": rendered.mean(results)}
-    _write_figures(out, rendered.plain(figures))
+        cli._tell(options, f"{clip.name}: {results[-1]['frames']} frames", side_by_side.plain(results[-1]))
+    figures = {"settings": settings.to_dict(), **told, "clips": results, "mean": side_by_side.mean(results)}
+    _write_figures(out, side_by_side.plain(figures))
     if not options.json:
-        print(rendered.tables(results))
+        print(side_by_side.tables(results))
 
 
 def _evaluate_motion(options: Options, given: list[Path]) -> None:
-    from .evaluation import rendered
+    from .evaluation import rendered, side_by_side
     from .evaluation.virtual_clips import virtual_clips
 
     settings, out = cli.capture_settings(options), Path(options.output) if options.output else None
@@ -529,13 +529,13 @@ def _evaluate_motion(options: Options, given: list[Path]) -> None:
     ):
         for kind, watched in zip(results, both, strict=True):
             results[kind].append(rendered.compare(watched, truth, lifters, settings, **told))
-            plain = rendered.plain({"keypoints": kind, **results[kind][-1]})
+            plain = side_by_side.plain({"keypoints": kind, **results[kind][-1]})
             cli._tell(options, f"{watched.name}, {kind}: {plain['frames']} frames", plain)
-    means = {kind: rendered.mean(rows) for kind, rows in results.items()}
-    _write_figures(out, rendered.plain({"settings": settings.to_dict(), **told, "clips": results, "mean": means}))
+    means = {kind: side_by_side.mean(rows) for kind, rows in results.items()}
+    _write_figures(out, side_by_side.plain({"settings": settings.to_dict(), **told, "clips": results, "mean": means}))
     if not options.json:
-        print(f"Exact keypoints, {len(results['exact'])} clips:\n\n{rendered.table(results['exact'])}")
-        print(f"\nThrough the measured errors of a detector:\n\n{rendered.table(results['detected'])}")
+        print(f"Exact keypoints, {len(results['exact'])} clips:\n\n{side_by_side.table(results['exact'])}")
+        print(f"\nThrough the measured errors of a detector:\n\n{side_by_side.table(results['detected'])}")
 
 
 def _write_figures(out: Path | None, figures: dict[str, Any]) -> None:

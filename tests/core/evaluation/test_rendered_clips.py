@@ -11,7 +11,7 @@ import pytest
 from video_to_pose import cli, lift, weights
 from video_to_pose.data import clips
 from video_to_pose.errors import SetupError
-from video_to_pose.evaluation import rendered
+from video_to_pose.evaluation import rendered, side_by_side
 from video_to_pose.rotation import axis_angle_to_matrix
 from video_to_pose.settings import CaptureSettings, LiftSettings
 from video_to_pose.skeleton import BODY_32
@@ -110,19 +110,19 @@ def test_the_aim_is_reached_in_all_or_told_in_which_not():
 
 
 def test_means_weigh_frames_and_leave_out_what_is_not_said():
-    one = dict.fromkeys(rendered.MEASURES, 1.0)
+    one = dict.fromkeys(side_by_side.MEASURES, 1.0)
     rows = [
         {"frames": 10, "contenders": {"x": {**one, "mpjpe_mm": 10.0, "path_error_percent": 5.0, "size_percent": -4.0}}},
         {"frames": 30, "contenders": {"x": {**one, "mpjpe_mm": 30.0, "path_error_percent": np.nan}}},
     ]
-    means = rendered.mean(rows)["x"]
+    means = side_by_side.mean(rows)["x"]
     assert means["mpjpe_mm"] == pytest.approx(25)
     assert means["path_error_percent"] == pytest.approx(5)
     assert means["size_percent"] == pytest.approx((4 * 10 + 1 * 30) / 40)
 
 
 def test_what_cannot_be_said_is_null_in_json():
-    assert rendered.plain({"a": [np.nan, 1.0], "b": {"c": float("inf")}}) == {"a": [None, 1.0], "b": {"c": None}}
+    assert side_by_side.plain({"a": [np.nan, 1.0], "b": {"c": float("inf")}}) == {"a": [None, 1.0], "b": {"c": None}}
 
 
 def test_facts_tell_how_the_example_was_filmed(truth):
@@ -153,7 +153,7 @@ def test_the_shipped_lifter_beats_the_detectors_own_3d_on_the_example(watched, t
     for measure in ("mpjpe_mm", "p_mpjpe_mm", "acceleration_m_s2", "feet_degrees", "hands_degrees", "slide_cm_s"):
         assert solved[measure] < own[measure], measure
     assert solved["bone_deviation_mm"] < 0.01 < own["bone_deviation_mm"]
-    table = rendered.tables([result])
+    table = side_by_side.tables([result])
     assert "| wave | CMU mocap 14_17" in table and "| default, raw |" in table and "0 of 1" in table.splitlines()[-1]
 
 
