@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -156,7 +157,7 @@ class Circumstances:
     @property
     def outside(self) -> NDArray[np.bool_]:
         """(N, F, K) whether the picture does not show the landmark."""
-        return (self.overshoot != 0).any(axis=-1)
+        return np.any(self.overshoot != 0, axis=-1)
 
     @property
     def state(self) -> NDArray[np.int64]:
@@ -295,30 +296,30 @@ class DetectorErrors:
     lasting: Floats
     smooth_s: Floats
     correlation: Floats
-    clip_wander: Floats
+    clip_wander: float
     wander: Floats
     wander_lasting: Floats
     event_rate: Floats
     event_s: Floats
     score: Floats
-    score_s: Floats
-    missing: Floats
-    missing_s: Floats
+    score_s: float
+    missing: float
+    missing_s: float
 
     def save(self, path: Path) -> None:
         """Write the table. Raises InputError when it cannot be written."""
+        columns: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name), dtype=np.float32) for f in fields(self)}
+        for name in ("score", "correlation"):  # three digits are plenty, and pack better
+            columns[name] = columns[name].astype(np.float16).astype(np.float32)
         with written_whole(path) as partial, partial.open("wb") as file:
-            np.savez_compressed(
-                file, **{f.name: np.asarray(getattr(self, f.name), dtype=np.float16).astype(np.float32)
-                         if f.name in ("score", "correlation") else np.asarray(getattr(self, f.name), np.float32)
-                         for f in fields(self)}
-            )  # fmt: skip
+            np.savez_compressed(file, **columns)
 
 
 def load_errors(path: Path = TABLE) -> DetectorErrors:
     """Read a table; the committed one by default."""
     with np.load(path) as table:
-        return DetectorErrors(**{f.name: table[f.name] for f in fields(DetectorErrors)})
+        columns: dict[str, Any] = {f.name: table[f.name] for f in fields(DetectorErrors)}
+    return DetectorErrors(**{name: column if column.ndim else float(column) for name, column in columns.items()})
 
 
 @cache
@@ -497,7 +498,7 @@ def _scores(
 ) -> Floats:
     """(N, F, K) from the quantiles at each error, by a chance that lasts and that the landmarks of a limb share."""
     count, frames, k = error.shape
-    keep = np.full((1, frames, 1), np.exp(-1 / (frame_rate * float(table.score_s))), dtype=np.float32)
+    keep = np.full((1, frames, 1), np.exp(-1 / (frame_rate * table.score_s)), dtype=np.float32)
     luck = lasting_noise(rng.standard_normal((count, frames, 6), dtype=np.float32), keep)
     _smooth(luck, np.exp(-1 / (frame_rate * np.float32(0.1))))
     luck = 0.95 * luck[:, :, SIDED_GROUPS] + 0.31 * rng.standard_normal((count, 1, k), dtype=np.float32)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def fit(clips: Sequence[Observed], rounds: int = 4, seed: int = 0) -> DetectorEr
 
 def _case(clip: Observed) -> _Case:
     seen = circumstances(clip.pixels[None], clip.landmarks[None], clip.half_size[None])
-    nobody = ~np.isfinite(clip.found).all(axis=-1)
+    nobody = np.any(~np.isfinite(clip.found), axis=-1)
     error = np.where(nobody[..., None], 0.0, clip.found - clip.pixels)
     events, befallen = _find_events(clip, seen, nobody)
     return _Case(clip, seen, error, seen.state[0], befallen | nobody, events)
@@ -160,19 +161,19 @@ def _empty() -> DetectorErrors:
         spread=np.full((kinds, 3), 0.05, np.float32),
         pull=zeros(kinds, np.float32),
         growth=zeros(kinds, np.float32),
-        shares=np.tile(np.float32([0.3, 0.5, 0.2]), (groups, 1)),
-        lasting=np.tile(np.float32([0.3, 1.0]), (groups, 1)),
+        shares=np.tile(np.array([0.3, 0.5, 0.2], np.float32), (groups, 1)),
+        lasting=np.tile(np.array([0.3, 1.0], np.float32), (groups, 1)),
         smooth_s=np.full(groups, 0.03, np.float32),
         correlation=np.eye(k, dtype=np.float32),
-        clip_wander=np.float32(0.2),
+        clip_wander=0.2,
         wander=np.full(groups, 0.3, np.float32),
-        wander_lasting=np.tile(np.float32([0.3, 1.0]), (groups, 1)),
+        wander_lasting=np.tile(np.array([0.3, 1.0], np.float32), (groups, 1)),
         event_rate=zeros((len(EVENTS), ASPECTS), np.float32),
         event_s=np.full(len(EVENTS), 0.2, np.float32),
         score=np.ones((kinds, 3, len(SCORE_ERRORS), len(QUANTILES)), np.float32),
-        score_s=np.float32(0.3),
-        missing=np.float32(0),
-        missing_s=np.float32(0.1),
+        score_s=0.3,
+        missing=0.0,
+        missing_s=0.1,
     )
 
 
@@ -190,7 +191,7 @@ def _local(vectors: Array, seen: Circumstances, side: float) -> Array:
     return np.stack([side * np.sum(vectors * across, axis=-1) / size, np.sum(vectors * along, axis=-1) / size], axis=-1)
 
 
-def _bias(cases: list[_Case]) -> dict[str, Array]:
+def _bias(cases: list[_Case]) -> dict[str, Any]:
     """Bias by view and limbs: least squares that heed far points little."""
     by_view, by_limb = np.zeros((len(KINDS), VIEWS, 2)), np.zeros((len(KINDS), 2, 2))
     pull = np.zeros(len(KINDS))
@@ -256,7 +257,7 @@ def _lengths(cases: list[_Case], kind: int) -> tuple[Array, NDArray[np.int64], A
     return np.concatenate(lengths), np.concatenate(states), np.concatenate(overs)
 
 
-def _spread(cases: list[_Case]) -> dict[str, Array]:
+def _spread(cases: list[_Case]) -> dict[str, Any]:
     """Spread by state, first guess: medians, of the group where a kind has too few points."""
     kinds = len(KINDS)
     spread, known, growth = np.zeros((kinds, 3)), np.zeros((kinds, 3), dtype=bool), np.zeros(kinds)
@@ -288,7 +289,7 @@ def _standard(case: _Case, table: DetectorErrors) -> Array:
     return np.where(case.befallen[..., None], np.nan, case.residual / spread[..., None])
 
 
-def _in_time(cases: list[_Case], table: DetectorErrors) -> dict[str, Array]:
+def _in_time(cases: list[_Case], table: DetectorErrors) -> dict[str, Any]:
     """How noise lasts, wanders and goes together.
 
     Directions of the residuals tell how the noise itself lasts, whatever its spread does; their lengths tell how the
@@ -326,7 +327,7 @@ def _in_time(cases: list[_Case], table: DetectorErrors) -> dict[str, Array]:
         found["wander_lasting"].append(wander_lasting)
     return {
         "correlation": _correlation([np.clip(each, -3, 3) for each in standard]),
-        "clip_wander": np.array(np.clip(np.std(means), 0.05, 1.0), dtype=np.float32),
+        "clip_wander": float(np.clip(np.std(means), 0.05, 1.0)),
         **{name: np.array(rows, dtype=np.float32) for name, rows in found.items()},
     }
 
@@ -416,7 +417,7 @@ def _runs(on: NDArray[np.bool_]) -> Iterator[int]:
         yield int(stop - start)
 
 
-def _events(cases: list[_Case]) -> dict[str, Array]:
+def _events(cases: list[_Case]) -> dict[str, Any]:
     on_frames, could_frames = np.zeros((len(EVENTS), ASPECTS)), np.zeros((len(EVENTS), ASPECTS))
     seconds: list[list[float]] = [[] for _ in EVENTS]
     gone, frames, gaps = 0, 0, []
@@ -427,7 +428,7 @@ def _events(cases: list[_Case]) -> dict[str, Array]:
                 on_frames[event, a] += np.sum(on & could & (aspect == a))
                 could_frames[event, a] += np.sum(could & (aspect == a))
             seconds[event] += [run / case.clip.frame_rate for run in _runs(on)]
-        nobody = ~np.isfinite(case.clip.found).all(axis=(1, 2))
+        nobody = np.any(~np.isfinite(case.clip.found), axis=(1, 2))
         gone, frames = gone + int(nobody.sum()), frames + len(nobody)
         gaps += [run / case.clip.frame_rate for run in _runs(nobody)]
     every = on_frames.sum(axis=1, keepdims=True) / np.maximum(could_frames.sum(axis=1, keepdims=True), 1)
@@ -436,17 +437,17 @@ def _events(cases: list[_Case]) -> dict[str, Array]:
     return {
         "event_rate": rate.astype(np.float32),
         "event_s": np.array([np.mean(each) if each else 0.1 for each in seconds], dtype=np.float32),
-        "missing": np.float32(gone / max(frames, 1)),
-        "missing_s": np.float32(np.mean(gaps) if gaps else 0.1),
+        "missing": gone / max(frames, 1),
+        "missing_s": float(np.mean(gaps)) if gaps else 0.1,
     }
 
 
-def _scores(cases: list[_Case]) -> dict[str, Array]:
+def _scores(cases: list[_Case]) -> dict[str, Any]:
     """Quantiles of the score by kind, state and error; of the group, then of all, where points are few."""
     points: list[list[tuple[Array, Array, Array]]] = [[] for _ in KINDS]
     for case in cases:
         length = np.linalg.norm(case.error, axis=-1) / case.seen.size[0][:, None]
-        good = np.isfinite(case.clip.found).all(axis=-1)
+        good = np.all(np.isfinite(case.clip.found), axis=-1)
         for k, kind in enumerate(KIND_OF):
             mine = good[:, k]
             points[kind].append((length[mine, k], case.clip.scores[mine, k], case.state[mine, k]))
@@ -461,7 +462,7 @@ def _scores(cases: list[_Case]) -> dict[str, Array]:
                     if scores is not None:
                         break
                 out[kind, state, row] = 1.0 if scores is None else np.quantile(scores, QUANTILES)
-    return {"score": out, "score_s": np.array(_score_seconds(cases), dtype=np.float32)}
+    return {"score": out, "score_s": _score_seconds(cases)}
 
 
 def _score_seconds(cases: list[_Case], lag: int = 6) -> float:
@@ -478,7 +479,10 @@ def _score_seconds(cases: list[_Case], lag: int = 6) -> float:
     return float(np.clip(-lag / float(np.median(rates)) / np.log(alike), 0.05, 5.0))
 
 
-def _near(kinds, joined, state: int, about: float, widths) -> Array | None:  # type: ignore[no-untyped-def]
+def _near(
+    kinds: Iterable[int], joined: list[tuple[Array, ...]], state: int, about: float, widths: Iterable[float]
+) -> Array | None:
+    """Scores at about that error, from as narrow a stretch of errors as holds enough of them."""
     for width in widths:
         low = 0.0 if about == SCORE_ERRORS[0] else about / width
         high = np.inf if about == SCORE_ERRORS[-1] else about * width
@@ -492,13 +496,15 @@ def _near(kinds, joined, state: int, about: float, widths) -> Array | None:  # t
 
 def _set_right(cases: list[_Case], table: DetectorErrors, rng: np.random.Generator, copies: int = 2) -> DetectorErrors:
     """Spreads and tails nearer to those observed, by drawing on the same frames and comparing."""
-    calm = replace(table, event_rate=np.zeros_like(table.event_rate), missing=np.float32(0))
+    calm = replace(table, event_rate=np.zeros_like(table.event_rate), missing=0.0)
     drawn: list[list[tuple[Array, Array, Array]]] = [[] for _ in KINDS]
     for case in cases:
         clip = case.clip
-        repeated = [np.repeat(each[None], copies, axis=0) for each in (clip.pixels, clip.landmarks, clip.half_size)]
-        noisy, _ = draw_errors(*repeated, rng=rng, frame_rate=clip.frame_rate, table=calm)
-        rest = noisy - repeated[0] - bias(table, case.seen)
+        pixels, points, half = (
+            np.repeat(each[None], copies, axis=0) for each in (clip.pixels, clip.landmarks, clip.half_size)
+        )
+        noisy, _ = draw_errors(pixels, points, half, rng, clip.frame_rate, calm)
+        rest = noisy - pixels - bias(table, case.seen)
         length = np.linalg.norm(rest, axis=-1) / case.seen.size[..., None]
         for k, kind in enumerate(KIND_OF):
             good = ~case.befallen[:, k]
