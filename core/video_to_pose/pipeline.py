@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__, detect, lift, motion, track, video
 from . import seen as store
 from .detect import appearance
 from .errors import InputError
 from .resolve import solved_with
-from .review import confidence_spans
+from .review import confidence_spans, sureness
 from .seen import Seen
 from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
 from .types import KeypointTrack, Take
@@ -64,9 +65,11 @@ def capture(path: Path, settings: CaptureSettings, progress: Report | None = Non
     report = progress or (lambda _: None)
     seconds: dict[str, float] = {}
     info, lifter = _open(path, settings, report, seconds)
-    keypoints = find_keypoints(info, settings, report, seconds, cache)
+    camera: dict[str, Any] = {}
+    keypoints = find_keypoints(info, settings, report, seconds, cache, camera)
     _give_back_memory()
-    return _told_whence(lift_and_solve(keypoints, lifter, settings, report, seconds), info, settings, seconds)
+    take = lift_and_solve(keypoints, lifter, settings, report, seconds)
+    return _told_whence(take, info, settings, seconds, camera)
 
 
 def capture_people(
@@ -89,7 +92,10 @@ def capture_people(
         keypoints = track.track_of(person, seen.times, seen.image_size, settings.track)
         own["track"] = time.perf_counter() - began
         named = replace(settings, track=replace(settings.track, person=str(person.number), at=None))
-        takes.append((person, _told_whence(lift_and_solve(keypoints, lifter, named, report, own), info, named, own)))
+        take = lift_and_solve(keypoints, lifter, named, report, own)
+        takes.append(
+            (person, _told_whence(take, info, named, own, _camera_told(seen.times, seen.background, keypoints)))
+        )
     return takes
 
 
@@ -104,13 +110,20 @@ def _open(
     return info, lifter
 
 
-def _told_whence(take: Take, info: video.VideoInfo, settings: CaptureSettings, seconds: dict[str, float]) -> Take:
-    """The Take with the video, the detector and the seconds of each stage in its provenance."""
+def _told_whence(
+    take: Take,
+    info: video.VideoInfo,
+    settings: CaptureSettings,
+    seconds: dict[str, float],
+    camera: dict[str, Any],
+) -> Take:
+    """The Take with the video, the detector, the camera's sway and the seconds of each stage in its provenance."""
     path = info.path
     provenance = {
         **take.provenance,
         "video": {"name": path.name, "sha256": _sha256(path), "frame_rate": info.frame_rate, "codec": info.codec},
         "detector": _about_detector(settings.detect),
+        "camera": camera,
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
     }
     return replace(take, provenance=provenance)
@@ -177,8 +190,9 @@ def find_keypoints(
     report: Report,
     seconds: dict[str, float],
     cache: Path | None = None,
+    camera: dict[str, Any] | None = None,
 ) -> KeypointTrack:
-    """Decode, detect and follow one person. Adds the stages' seconds to `seconds`."""
+    """Decode, detect and follow one person. Adds the stages' seconds to `seconds`, and what is told of the camera."""
     seen = find_detections(info, settings, report, seconds, cache)
     began = time.perf_counter()
     people = track.find_people(seen.times, seen.detections, seen.image_size, settings.track, seen.cuts)
@@ -188,11 +202,32 @@ def find_keypoints(
             f"The camera cuts to another picture; of the chosen person only the shot from {chosen.first_s:.1f} to "
             f"{chosen.last_s:.1f} s is used."
         )
-    times, size = seen.times, seen.image_size
+    times, size, background = seen.times, seen.image_size, seen.background
     del seen, people  # everybody else's hour need not be held while this one's is made
     person = track.track_of(chosen, times, size, settings.track)
+    if camera is not None:
+        camera.update(_camera_told(times, background, person))
     seconds["track"] = time.perf_counter() - began
     return person
+
+
+def _camera_told(times: NDArray[np.float64], background: NDArray[np.float32], person: KeypointTrack) -> dict[str, Any]:
+    """What provenance says of the camera while somebody was seen; a moving one is warned of, once."""
+    first, last = np.searchsorted(times, person.timestamps[[0, -1]] + [-1e-3, 1e-3])
+    if len(background) != len(times):
+        return {}
+    found = track.sway(background[first:last], person.image_size)
+    if found.moves:
+        _log.warning(
+            f"The camera moves (the background by {found.shift_px:.0f} pixels): the person's path is told as if it "
+            "stood still, so the camera's way is in it. Film from a tripod, or take the path in place."
+        )
+    return {
+        "moves": found.moves,
+        "shift_px": round(found.shift_px, 1),
+        "zoom": round(found.zoom, 3),
+        "roll_degrees": round(found.roll_degrees, 1),
+    }
 
 
 def find_detections(
@@ -227,7 +262,7 @@ def _detect(info: video.VideoInfo, settings: CaptureSettings, report: Report, se
     began = clock()
     times: list[float] = []
     detections: list[list[detect.Detection]] = []
-    watch = track.ShotWatcher()
+    watch, background = track.ShotWatcher(), track.BackgroundWatcher()
     total, waited = expected_frames(info, settings.video), [0.0]
     with detect.load(settings.detect) as detector:
         seconds["load"] = seconds.get("load", 0.0) + clock() - began
@@ -237,11 +272,12 @@ def _detect(info: video.VideoInfo, settings: CaptureSettings, report: Report, se
                 times.append(frame.time_s)
                 detections.append(_without_space(appearance.look(frame.rgb, people)))
                 watch(frame.rgb)
+                background(frame.rgb, [person.positions for person in people])
                 report(Progress("detect", len(times), max(total, len(times))))
     _give_back_memory()
     seconds["decode"] = waited[0]
     seconds["detect"] = max(clock() - began - waited[0], 0.0)  # where the two overlap, the rest
-    return Seen(np.asarray(times), detections, watch.cuts(), (info.width, info.height))
+    return Seen(np.asarray(times), detections, watch.cuts(), (info.width, info.height), background.path())
 
 
 def _without_space(people: list[detect.Detection]) -> list[detect.Detection]:
@@ -329,6 +365,7 @@ def describe(take: Take) -> dict[str, Any]:
         "seconds": round(float(solved.timestamps[-1] - solved.timestamps[0]), 3),
         "height_m": round(motion.standing_height(solved.skeleton, solved.lengths), 3),
         "height_spread_m": _height_spread(take),
-        "mean_confidence": round(float(solved.confidence.mean()), 3),
+        "camera_moves": take.provenance.get("camera", {}).get("moves"),
+        "mean_confidence": round(float(sureness(solved).mean()), 3),
         "check_these_s": [[round(a, 2), round(b, 2)] for a, b in confidence_spans(take)],
     }

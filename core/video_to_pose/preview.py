@@ -21,6 +21,7 @@ from . import bones, video
 from .errors import InputError
 from .files import written_whole
 from .pipeline import Progress
+from .review import sureness
 from .rotation import axis_angle_to_matrix, normalize
 from .settings import VideoSettings
 from .skeleton import KEYPOINT_LINES
@@ -191,7 +192,7 @@ class _Legend:
         self.columns = layout.video
         times = take.motion.timestamps
         self.times, self.last = times, float(times[-1])
-        self.confidence = take.motion.confidence.mean(axis=1)
+        self.confidence = sureness(take.motion)
 
     def draw(self, out: Picture, frame: int) -> None:
         from PIL import Image, ImageDraw
@@ -233,11 +234,9 @@ class _Figure:
         self.joints = bones.compose(motion.skeleton, motion.directions, motion.lengths, motion.root).astype(float)
         self.confidence = motion.confidence
         self.colours = [_side_colour(joint) for joint in motion.skeleton.joints]
-        feet = {"heel": "ankle", "toe": "toe"}
         self.feet = []  # (joint, column of contacts)
         for column, name in enumerate(motion.contact_names):
-            side, _, part = name.partition("_")
-            joint = f"{side}_{feet.get(part, part)}"
+            joint = name if name in motion.skeleton.joints else name.replace("_heel", "_ankle")
             if joint in motion.skeleton.joints:
                 self.feet.append((motion.skeleton.index(joint), column))
         self.contacts = motion.contacts

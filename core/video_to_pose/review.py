@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import motion
 from .skeleton import Skeleton
-from .types import Take
+from .types import Motion, Take
 
 _BELOW, _SHORTEST_S = 0.5, 0.2
 _TOGETHER_S = 0.2  # spans of one kind that are nearer than this are one
@@ -54,23 +54,30 @@ def doubts(take: Take) -> list[Doubt]:
 def confidence_spans(take: Take, below: float = _BELOW, shortest_s: float = _SHORTEST_S) -> list[tuple[float, float]]:
     """Spans (start, end) in seconds where the mean joint confidence is low: frames worth a look."""
     times = take.motion.timestamps
-    spans = _spans(take.motion.confidence.mean(axis=1) < below)
+    spans = _spans(sureness(take.motion) < below)
     return [(float(times[a]), float(times[b])) for a, b in spans if times[b] - times[a] >= shortest_s]
+
+
+def sureness(motion: Motion) -> NDArray[np.floating]:
+    """(F,) mean confidence of the joints that are seen at all: not every detector looks at fingers and heels."""
+    ever = motion.confidence.any(axis=0)
+    mean: NDArray[np.floating] = motion.confidence[:, ever].mean(axis=1) if ever.any() else motion.confidence[:, 0]
+    return mean
 
 
 def _hardly_seen(take: Take) -> Iterator[Doubt]:
     """Of nested spans the widest meaning: nobody, then the whole body, then single limbs."""
     moved = take.motion
     nobody = ~np.any(moved.confidence > 0, axis=1)
-    whole = moved.confidence.mean(axis=1)
+    whole = sureness(moved)
     yield from _of("unseen", "body", nobody, whole, take, 0.0)
     dim = (whole < _BELOW) & ~nobody
     yield from _of("unsure", "body", dim, whole, take)
     for part, joints in _PARTS.items():
         columns = _columns(moved.skeleton, joints)
         if columns:
-            sureness = moved.confidence[:, columns].mean(axis=1)
-            yield from _of("unsure", part, (sureness < _BELOW) & ~dim & ~nobody, sureness, take)
+            own = moved.confidence[:, columns].mean(axis=1)
+            yield from _of("unsure", part, (own < _BELOW) & ~dim & ~nobody, own, take)
 
 
 def _columns(skeleton: Skeleton, joints: tuple[str, ...]) -> list[int]:
@@ -81,14 +88,14 @@ def _of(
     kind: str,
     part: str,
     where: NDArray[np.bool_],
-    sureness: NDArray[np.floating],
+    sure: NDArray[np.floating],
     take: Take,
     shortest_s: float = _SHORTEST_S,
 ) -> Iterator[Doubt]:
     times = take.motion.timestamps
     for a, b in _joined(_spans(where), times):
         if times[b] - times[a] >= shortest_s:
-            yield Doubt(kind, part, float(times[a]), float(times[b]), float(sureness[a : b + 1].mean()))
+            yield Doubt(kind, part, float(times[a]), float(times[b]), float(sure[a : b + 1].mean()))
 
 
 def _joined(spans: list[tuple[int, int]], times: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -111,7 +118,7 @@ def _mended(take: Take) -> Iterator[Doubt]:
     if take.lifted is None:
         return
     times = take.motion.timestamps
-    whole = take.motion.confidence.mean(axis=1)
+    whole = sureness(take.motion)
     for repair in motion.repairs(take.lifted):
         part = repair.part.replace("_", " ")
         here = (times >= repair.start_s) & (times <= repair.end_s)

@@ -22,7 +22,7 @@ import pytest
 import build_addon
 from video_to_pose import bones
 from video_to_pose.formats import take as take_file
-from video_to_pose.skeleton import BODY_22
+from video_to_pose.skeleton import BODY_32
 from video_to_pose.types import Camera, KeypointTrack, Motion, Take
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,13 +169,13 @@ def blender(staged: Path, tmp_path: Path) -> Blender:
 def make_take(frames: int = 40, rate: float = 30.0, name: str = "wave.mp4") -> Take:
     """A Take of the example clip's true motion; its truth stands in for a capture that would take a while."""
     with np.load(ROOT / "examples" / "wave.npz") as truth:
-        assert tuple(truth["joint_names"]) == BODY_22.joints
+        assert tuple(truth["joint_names"]) == BODY_32.joints
         joints = truth["joints_world"][10 : 10 + frames].astype(np.float64)
     count = len(joints)
     times = np.arange(count) / rate
-    directions, lengths = bones.decompose(BODY_22, joints)
+    directions, lengths = bones.decompose(BODY_32, joints)
     motion = Motion(
-        BODY_22, times, directions, lengths.mean(axis=0), joints[:, 0], np.ones((count, BODY_22.joint_count)), (),
+        BODY_32, times, directions, lengths.mean(axis=0), joints[:, 0], np.ones((count, BODY_32.joint_count)), (),
         np.zeros((count, 0), bool),
     )  # fmt: skip
     track = KeypointTrack(times, ("nose",), np.zeros((count, 1, 2)), np.ones((count, 1)), (64, 48))

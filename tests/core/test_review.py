@@ -27,6 +27,14 @@ def test_a_clean_clip_has_no_doubts(view):
     assert review.doubts(taken(view)) == []
 
 
+def test_joints_that_a_detector_never_looks_at_make_nobody_unsure(view):
+    confidence = np.full_like(view.pose.confidence, 0.6)
+    ends = [j for j, joint in enumerate(view.pose.skeleton.joints) if joint.endswith(("toe", "hand", "nose"))]
+    confidence[:, ends] = 0.0
+    take = taken(view, confidence)
+    assert review.doubts(take) == [] and review.sureness(take.motion) == pytest.approx(0.6)
+
+
 def test_nobody_the_body_and_single_limbs_are_told_apart(view):
     joints, times = view.pose.skeleton, view.pose.timestamps
     confidence = np.ones((len(times), joints.joint_count))

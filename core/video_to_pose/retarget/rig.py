@@ -114,7 +114,9 @@ def rest_places(skeleton: Skeleton, lengths: ArrayLike) -> Places:
 
 
 def rig_from_motion(motion: Motion) -> Rig:
-    """The person's own rig: every joint of the motion but the nose lies on a bone's head or tail.
+    """The person's own rig: every joint of `BODY_22` but the nose lies on a bone's head or tail.
+
+    It has the same bones for `BODY_32`, whose details say how hands, feet and head are turned.
 
     Raises:
         ValueError: the motion's skeleton has not the joints of `BODY_22`.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..rotation import normalize
+from ..rotation import between, normalize
 from ..types import Rig
 from .bone_map import BoneMap
 from .frames import SIDES, Places
@@ -92,7 +92,7 @@ def read_target(rig: Rig, bone_map: BoneMap, knuckles: bool) -> Target:
     Args:
         rig: at rest.
         bone_map: of its bones.
-        knuckles: whether hands are to be told by the fingers' bases, where the rig has them.
+        knuckles: whether hands are to be told by the fingers' bases; where the rig has none, they are put.
 
     Raises:
         InputError: the armature object is mirrored or unevenly scaled, or the rig has no width.
@@ -103,6 +103,8 @@ def read_target(rig: Rig, bone_map: BoneMap, knuckles: bool) -> Target:
     index = {name: b for b, name in enumerate(rig.names)}
     places = _places(rig, bone_map, index, heads, rotations, scale, knuckles)
     standing = _standing(places, rotation)
+    if knuckles:
+        places = _with_knuckles(places, standing)
     return Target(
         rig,
         bone_map,
@@ -186,6 +188,17 @@ def _places(
     places["thorax"] = (shoulders[0] + shoulders[1]) / 2
     places["pelvis"] = (places["left_hip"] + places["right_hip"]) / 2
     return places
+
+
+def _with_knuckles(places: Places, standing: Array) -> Places:
+    """Hands without fingers get knuckles as rigs hold them: palms down in a T-pose, inwards where arms hang."""
+    out = dict(places)
+    for side, outward in zip(SIDES, (standing[:, 0], -standing[:, 0]), strict=True):
+        if f"{side}_index" not in out:
+            hand, palm = out[f"{side}_hand"], out[f"{side}_hand"] - out[f"{side}_wrist"]
+            across = between(outward, normalize(palm)) @ -standing[:, 1] * (0.3 * np.linalg.norm(palm))
+            out[f"{side}_index"], out[f"{side}_little"] = hand + across, hand - across
+    return out
 
 
 def _standing(places: Places, rotation: Array) -> Array:

@@ -6,14 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from tests.motions import LENGTHS, SHARED, captured, dance, standing
+from tests.motions import LENGTHS, SHARED, captured, dance, make_motion, standing
 from video_to_pose import bones, retarget
 from video_to_pose.errors import InputError
 from video_to_pose.kinematics import bone_tails, pose_matrices
-from video_to_pose.retarget.rig import BONE_JOINTS, BONE_MAP
+from video_to_pose.retarget.rig import BONE_JOINTS, BONE_MAP, rest_directions, rest_places
 from video_to_pose.rotation import axis_angle_to_matrix, frame_from_axes, normalize
 from video_to_pose.settings import RetargetSettings
-from video_to_pose.skeleton import BODY_22
+from video_to_pose.skeleton import BODY_22, BODY_32
 from video_to_pose.types import Rig
 
 needs_body = pytest.mark.skipif(not (SHARED / "human").is_dir(), reason="no body beside the project")
@@ -23,8 +23,8 @@ needs_mocap = pytest.mark.skipif(
 
 
 def joints_of(motion):
-    joints = bones.compose(BODY_22, motion.directions, motion.lengths, motion.root)
-    return {name: joints[:, j] for j, name in enumerate(BODY_22.joints)}
+    joints = bones.compose(motion.skeleton, motion.directions, motion.lengths, motion.root)
+    return {name: joints[:, j] for j, name in enumerate(motion.skeleton.joints)}
 
 
 def solved(motion, rig, **options):
@@ -53,6 +53,36 @@ def test_our_own_rig_puts_every_joint_where_the_take_has_it():
 @pytest.mark.parametrize("name", ["test/14_05", "test/09_03", "train/05_02", "train/salsa_07"])
 def test_our_own_rig_follows_captured_motion_exactly(name):
     assert worst_joint_error(captured(name)) < 1e-5
+    assert worst_joint_error(captured(name, skeleton=BODY_32)) < 1e-3  # feet are as long as from heel to ball
+
+
+def test_hands_feet_and_head_of_our_own_rig_turn_with_knuckles_heels_and_ears():
+    """Turned about where they point, which no other joint tells."""
+    skeleton, frames = BODY_32, 31
+    lengths = np.concatenate([LENGTHS, 2 * [0.07, 0.07, 0.1, 0.09, 0.09]]).astype(np.float32)
+    directions = np.tile(rest_directions(skeleton), (frames, 1, 1))
+    turns = {
+        "LeftHand": (("left_index", "left_little", "left_thumb"), [1.0, 0, 0], 70.0),
+        "RightFoot": (("right_heel", "right_toe"), [0, 1.0, 0], -25.0),
+        "Head": (("left_ear", "right_ear", "nose"), [0, 0.055, 1.0], 50.0),
+    }
+    for joints, axis, degrees in turns.values():
+        R = axis_angle_to_matrix(normalize(np.array(axis)), np.radians(np.linspace(0, degrees, frames)))
+        for joint in joints:
+            b = skeleton.index(joint) - 1
+            directions[:, b] = np.einsum("fij,fj->fi", R, directions[:, b])
+    place = np.tile(rest_places(skeleton, lengths)["pelvis"], (frames, 1))
+    motion = make_motion(directions, place, lengths=lengths, skeleton=skeleton)
+    rig = retarget.rig_from_motion(motion)
+    matrices = pose_matrices(solved(motion, rig))[-1, :, :3, :3] @ np.swapaxes(rig.rest[:, :3, :3], -1, -2)
+    for b, bone in enumerate(rig.names):
+        expected = np.eye(3)
+        if bone.replace("ToeBase", "Foot") in turns:
+            _, axis, degrees = turns[bone.replace("ToeBase", "Foot")]
+            expected = axis_angle_to_matrix(normalize(np.array(axis)), np.radians(degrees))
+        off = np.degrees(np.arccos(np.clip((np.trace(matrices[b].T @ expected) - 1) / 2, -1, 1)))
+        allowed = {"LeftForeArm": 36.0, "Neck": 26.0}.get(bone, 0.1)  # which share their end's turn
+        assert off < allowed, (bone, off)
 
 
 def test_our_own_rig_has_the_persons_bone_lengths_and_stands_on_the_floor():
