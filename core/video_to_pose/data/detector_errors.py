@@ -64,7 +64,7 @@ ASPECTS = 3
 """From the front, from the side, from behind: what the rate of events depends on."""
 
 _FARTHEST = np.float32(0.8)
-"""Noise stays below this share of the person's size: even a wrong guess lies on or near the body."""
+"""Noise stays below this share of the person's size in the picture: even a wrong guess lies on or near the body."""
 
 _LIMBS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {  # from, to; left ones, "other_" is the right
     "nose": (("left_ear", "nose"), ("other_ear", "nose")),
@@ -319,7 +319,8 @@ def load_errors(path: Path = TABLE) -> DetectorErrors:
     """Read a table; the committed one by default."""
     with np.load(path) as table:
         columns: dict[str, Any] = {f.name: table[f.name] for f in fields(DetectorErrors)}
-    return DetectorErrors(**{name: column if column.ndim else float(column) for name, column in columns.items()})
+    scalars = {name: float(column) for name, column in columns.items() if not column.ndim}
+    return DetectorErrors(**(columns | scalars))
 
 
 @cache
@@ -363,7 +364,7 @@ def draw_errors(
     noise = _noise(table, seen, frame_rate, rng) * _wander(table, seen, frame_rate, rng)[..., None]
     noise *= spread[..., None]
     length = np.linalg.norm(noise, axis=-1, keepdims=True) / _FARTHEST
-    noise *= np.tanh(length) / np.maximum(length, 1e-6)
+    noise *= np.where(seen.outside[..., None], 1, np.tanh(length) / np.maximum(length, 1e-6))
     error = noise * size[..., None] + bias(table, seen)
     noisy = exact + error
     noisy, magnitude = _events(table, exact, noisy, seen, frame_rate, rng)

@@ -136,7 +136,7 @@ def _find_events(
             on = _held(could & (theirs < 0.5 * mine), theirs < mine)
         else:  # this side lies on the other, which is found where it is
             rest = straight[:, MIRROR[told]].mean(axis=1) < 0.4 * apart[:, told].mean(axis=1)
-            on = _held(could & (theirs < 0.4 * mine) & rest, theirs < 0.7 * mine)
+            on = could & (theirs < 0.4 * mine) & rest
         on &= ~whole
         if event == 0:
             whole = on
