@@ -13,7 +13,7 @@ import logging
 import shutil
 import zipfile
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,14 @@ class Seen:
         detections: for each frame the people in it, with what they look like.
         cuts: first frames of new shots.
         image_size: width, height in pixels.
+        background: (F, 4) how it moved (`track.BackgroundWatcher.path`); (0, 4) where nobody looked at it.
     """
 
     times: NDArray[np.float64]
     detections: list[list[Detection]]
     cuts: list[int]
     image_size: tuple[int, int]
+    background: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def key(video: Path, part: VideoSettings, detect: DetectSettings) -> str:
@@ -96,7 +98,7 @@ def load(folder: Path) -> Seen | None:
                 for count, end in zip(counts.tolist(), ends, strict=True)
             ]
             width, height = kept["image_size"].tolist()
-            seen = Seen(kept["times"], detections, kept["cuts"].tolist(), (width, height))
+            seen = Seen(kept["times"], detections, kept["cuts"].tolist(), (width, height), kept["background"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
@@ -132,6 +134,7 @@ def save(seen: Seen, folder: Path) -> None:
             counts=np.array([len(people) for people in seen.detections], np.int64),
             cuts=np.array(seen.cuts, np.int64),
             image_size=np.array(seen.image_size, np.int64),
+            background=seen.background,
             names=json.dumps(names),
             positions=np.array([person.positions for person in found], np.float32).reshape(len(found), len(names), 2),
             scores=np.array([person.scores for person in found], np.float32).reshape(len(found), len(names)),

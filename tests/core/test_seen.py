@@ -27,7 +27,8 @@ def person(x: float) -> Detection:
 
 
 def sample() -> seen.Seen:
-    return seen.Seen(np.arange(3) / 30, [[], [person(1), person(2)], [person(3)]], [2], (64, 48))
+    background = np.arange(12, dtype=np.float32).reshape(3, 4)
+    return seen.Seen(np.arange(3) / 30, [[], [person(1), person(2)], [person(3)]], [2], (64, 48), background)
 
 
 def test_what_is_kept_comes_back_equal(tmp_path):
@@ -35,6 +36,7 @@ def test_what_is_kept_comes_back_equal(tmp_path):
     again = seen.load(tmp_path / "clip")
     np.testing.assert_array_equal(again.times, sample().times)
     assert again.cuts == [2] and again.image_size == (64, 48)
+    np.testing.assert_array_equal(again.background, sample().background)
     assert [len(people) for people in again.detections] == [0, 2, 1]
     for before, after in zip(sample().detections[1], again.detections[1], strict=True):
         assert after.names == NAMES

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..settings import TrackSettings
 from ..types import KeypointTrack
+from .background import BackgroundWatcher, Sway, sway
 from .choice import Part, Person, choose, introduce, parts_of
 from .cuts import ShotWatcher
 from .gaps import fill_gaps, resample_evenly
@@ -23,10 +24,12 @@ from .people import Person2D, alike, body_size, follow, gather, look_spread
 from .sides import mend_sides
 
 __all__ = [
+    "BackgroundWatcher",
     "Part",
     "Person",
     "Person2D",
     "ShotWatcher",
+    "Sway",
     "choose",
     "fill_gaps",
     "find_people",
@@ -34,6 +37,7 @@ __all__ = [
     "mend_sides",
     "parts_of",
     "resample_evenly",
+    "sway",
     "track_of",
 ]
 
