@@ -8,7 +8,7 @@ bones that the file stretches do not; a marker therefore lies up to that stretch
 the feet are lowest; if it is flat, the soles of who walks about level it, by 10 degrees at most. There was no picture,
 so the Take has no keypoints and a camera that merely stands in front.
 
-A file with every joint of `BODY_22`, as video-to-pose writes it, is taken as it stands.
+A file with every joint of `BODY_22` or of `BODY_32`, as video-to-pose writes it, is taken as it stands.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from . import __version__, bones, motion
 from .errors import InputError
+from .formats.layouts import common_name
 from .formats.markers import Markers
 from .motion import ground
 from .motion.rigid import even_hips
 from .rotation import between, normalize
 from .settings import CaptureSettings
-from .skeleton import BODY_22
+from .skeleton import BODY_22, BODY_32, Skeleton
 from .types import Camera, KeypointTrack, Motion, Take
 
 Array = NDArray[np.floating]
@@ -67,43 +68,44 @@ def take_from_markers(markers: Markers, settings: CaptureSettings | None = None)
             "too-short",
         )
     times, markers = _evenly(_ever_seen(markers))
-    own = set(BODY_22.joints) <= set(markers.names)
-    joints, confidence = _own(markers) if own else _joints(markers)
-    joints = _bridged(joints, times)
-    directions, lengths = bones.decompose(BODY_22, joints)
-    lengths = even_hips(BODY_22, np.median(lengths, axis=0))
+    own = next((known for known in (BODY_32, BODY_22) if set(_spelled(known)) <= set(markers.names)), None)
+    skeleton = own or BODY_22
+    joints, confidence = _own(markers, own) if own else _joints(markers)
+    joints = _bridged(skeleton, joints, times)
+    directions, lengths = bones.decompose(skeleton, joints)
+    lengths = even_hips(skeleton, np.median(lengths, axis=0))
     if not np.all(lengths > 1e-4):
-        bone = BODY_22.joints[1 + int(lengths.argmin())]
+        bone = skeleton.joints[1 + int(lengths.argmin())]
         raise InputError(
             f"{markers.source.name} has {bone} at the place of its neighbour.", "Check the markers.", "markers-same"
         )
     directions = normalize(np.where(np.linalg.norm(directions, axis=-1, keepdims=True) > 0.5, directions, [0.0, 0, -1]))
     root = joints[:, 0]
     if settings.camera.height_m is not None:
-        scale = settings.camera.height_m / motion.standing_height(BODY_22, lengths)
+        scale = settings.camera.height_m / motion.standing_height(skeleton, lengths)
         lengths, root = lengths * scale, root * scale
     rate = float((len(times) - 1) / (times[-1] - times[0]))
     sure = confidence.max(axis=0) > 0
-    heights, places = _soles(directions, lengths, root, sure)
+    heights, places = _soles(skeleton, directions, lengths, root, sure)
     if not own:
         if settings.motion.flat_floor:
             R = between(ground.floor_tilt(places, heights, rate), np.array([0.0, 0.0, 1.0]))
             directions, root = directions @ R.T, root @ R.T
-            heights, places = _soles(directions, lengths, root, sure)
+            heights, places = _soles(skeleton, directions, lengths, root, sure)
         level = ground.floor_line(heights, places, rate, flat=False)
         root, heights = root - level[:, None] * [0.0, 0.0, 1.0], heights - level[:, None]
     solved = Motion(
-        skeleton=BODY_22,
+        skeleton=skeleton,
         timestamps=times,
         directions=directions,
         lengths=lengths,
         root=root,
         confidence=confidence,
-        contact_names=tuple(ground.contact_joints(BODY_22)),
+        contact_names=tuple(ground.contact_joints(skeleton)),
         contacts=ground.find_contacts(heights, places, rate, settings.motion),
     )
     track = KeypointTrack(times, (), np.zeros((len(times), 0, 2)), np.zeros((len(times), 0)), _STAND_IN_SIZE)
-    made_up = [joint for j, joint in enumerate(BODY_22.joints) if not confidence[:, j].any()]
+    made_up = [joint for j, joint in enumerate(skeleton.joints) if not confidence[:, j].any()]
     provenance = {
         "markers": {"name": markers.source.name, "kind": markers.kind, "joints_by_proportion": made_up},
         "camera": "a stand-in: there was no picture",
@@ -120,8 +122,13 @@ def _ever_seen(markers: Markers) -> Markers:
     return Markers(markers.source, markers.kind, names, markers.positions[:, keep], markers.times)
 
 
-def _own(markers: Markers) -> tuple[Array, Array]:
-    joints = markers.positions[:, [markers.names.index(joint) for joint in BODY_22.joints]]
+def _spelled(skeleton: Skeleton) -> tuple[str, ...]:
+    """Names of the joints as `Markers` have them."""
+    return tuple(common_name(joint) for joint in skeleton.joints)
+
+
+def _own(markers: Markers, skeleton: Skeleton) -> tuple[Array, Array]:
+    joints = markers.positions[:, [markers.names.index(name) for name in _spelled(skeleton)]]
     return joints, np.isfinite(joints).all(axis=-1).astype(float)
 
 
@@ -197,10 +204,10 @@ def _joints(markers: Markers) -> tuple[Array, Array]:
     return joints, confidence
 
 
-def _bridged(joints: Array, times: Array) -> Array:
+def _bridged(skeleton: Skeleton, joints: Array, times: Array) -> Array:
     """Joints with gaps in time bridged linearly, each relative to its parent so that limbs keep their size."""
     out = np.array(joints, dtype=np.float64)
-    parents = np.array(BODY_22.parents)
+    parents = np.array(skeleton.parents)
     offsets = out.copy()
     offsets[:, 1:] -= out[:, parents[1:]]
     for j in range(offsets.shape[1]):
@@ -208,7 +215,7 @@ def _bridged(joints: Array, times: Array) -> Array:
         if not seen.all() and seen.any():
             for axis in range(3):
                 offsets[~seen, j, axis] = np.interp(times[~seen], times[seen], offsets[seen, j, axis])
-    for j, parent in enumerate(BODY_22.parents):
+    for j, parent in enumerate(skeleton.parents):
         out[:, j] = offsets[:, j] + (out[:, parent] if parent >= 0 else 0.0)
     return out
 
@@ -225,19 +232,21 @@ def _evenly(markers: Markers) -> tuple[NDArray[np.float64], Markers]:
     return even, Markers(markers.source, markers.kind, markers.names, resampled.reshape(markers.positions.shape), even)
 
 
-def _soles(directions: Array, lengths: Array, root: Array, sure: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _soles(
+    skeleton: Skeleton, directions: Array, lengths: Array, root: Array, sure: NDArray[np.bool_]
+) -> tuple[Array, Array]:
     """Heights (F, C) of the soles and places (F, C, 3) of the joints above them.
 
     Where the ball of a foot was put by proportion (`sure` (J,) is false), its ankle speaks for it.
     """
-    joints = bones.compose(BODY_22, directions, lengths, root)
-    leg = float(sum(lengths[BODY_22.index(joint) - 1] for joint in ("left_knee", "left_ankle")))
-    above = [BODY_22.index(joint) for joint in ground.contact_joints(BODY_22).values()]
+    joints = bones.compose(skeleton, directions, lengths, root)
+    leg = float(sum(lengths[skeleton.index(joint) - 1] for joint in ("left_knee", "left_ankle")))
+    above = [skeleton.index(joint) for joint in ground.contact_joints(skeleton).values()]
     speaks = [
-        c if sure[joint] else above.index(BODY_22.index(BODY_22.joints[joint].replace("toe", "ankle")))
+        c if sure[joint] else above.index(skeleton.index(skeleton.joints[joint].replace("toe", "ankle")))
         for c, joint in enumerate(above)
     ]
-    return ground.sole_heights(BODY_22, joints, leg)[:, speaks], joints[:, above][:, speaks]
+    return ground.sole_heights(skeleton, joints, leg)[:, speaks], joints[:, above][:, speaks]
 
 
 def _camera_in_front(root: Array) -> Camera:

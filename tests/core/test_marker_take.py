@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Points in space become a Take without lifting: ours exactly, others' by name, what they lack by proportion."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from video_to_pose.formats.markers import Markers
 from video_to_pose.marker_take import NEEDED, take_from_markers
 from video_to_pose.rotation import axis_angle_to_matrix
 from video_to_pose.settings import CameraSettings, CaptureSettings, MotionSettings, RetargetSettings
-from video_to_pose.skeleton import BODY_22
+from video_to_pose.skeleton import BODY_22, BODY_32
 from video_to_pose.types import Take
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wave.npz"
@@ -74,6 +75,27 @@ def test_a_takes_joints_come_back_as_they_were(tmp_path, take, write, name):
     np.testing.assert_allclose(world(back), world(take), atol=5e-5)
     same = back.motion.contacts == take.motion.contacts
     assert same.mean() > 0.95 and back.provenance["markers"]["joints_by_proportion"] == []
+
+
+def test_knuckles_heels_and_ears_come_back_too(tmp_path, take):
+    with np.load(EXAMPLE) as file:
+        names, joints = [str(name) for name in file["joint_names"]], file["joints_world"][: len(JOINTS)].astype(np.float64)
+    assert names == list(BODY_32.joints)
+    directions, lengths = bones.decompose(BODY_32, joints)
+    motion32 = replace(
+        take.motion,
+        skeleton=BODY_32,
+        directions=directions,
+        lengths=lengths.mean(axis=0),
+        root=joints[:, 0],
+        confidence=np.ones(joints.shape[:2]),
+        contact_names=(),
+        contacts=np.zeros((len(joints), 0), bool),
+    )
+    trc.write(replace(take, motion=motion32), tmp_path / "a.trc")
+    back = taken(tmp_path / "a.trc")
+    assert back.motion.skeleton.joints == BODY_32.joints
+    np.testing.assert_allclose(back.motion.directions, motion32.directions, atol=2e-3)
 
 
 def test_a_trc_file_is_what_opensim_reads(tmp_path, take):
