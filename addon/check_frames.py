@@ -14,7 +14,13 @@ from .core.video_to_pose.review import Doubt
 from .self_check import Check
 
 _KINDS = [
-    ("unseen", "Not Seen", "Nobody was found; the motion is bridged from before to after", "HIDE_ON", 0),
+    (
+        "unseen",
+        "Not Seen",
+        "Nobody was found and the motion is bridged, or a limb was out of view and rests",
+        "HIDE_ON",
+        0,
+    ),
     ("unsure", "Hardly Seen", "The detector was unsure; the pose may be off", "QUESTION", 1),
     (
         "swap",
@@ -84,7 +90,7 @@ def _key(item: CheckItem) -> tuple[str, str, int]:
 def _note(doubt: Doubt) -> str:
     part = doubt.part.capitalize()
     return {
-        "unseen": "Nobody seen",
+        "unseen": "Nobody seen" if doubt.part == "body" else f"{part} out of view",
         "unsure": f"{part} unsure",
         "swap": f"{part} swapped",
         "spike": f"{part} leapt",

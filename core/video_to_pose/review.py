@@ -31,7 +31,7 @@ class Doubt:
     """A span of time worth a look.
 
     Attributes:
-        kind: ``unseen``: nobody was found, the motion is bridged; ``unsure``: the detector saw it badly; ``swap``:
+        kind: ``unseen``: nobody was found, the motion is bridged, or a limb was out of view, and rests; ``unsure``: the detector saw it badly; ``swap``:
             left and right were exchanged, and are put right; ``spike``: something leapt away, and is bridged.
         part: ``body``, ``left arm``, ``arms``, … what it is about.
         start_s, end_s: first and last moment, seconds as the Take's timestamps are.
@@ -77,7 +77,9 @@ def _hardly_seen(take: Take) -> Iterator[Doubt]:
         columns = _columns(moved.skeleton, joints)
         if columns:
             own = moved.confidence[:, columns].mean(axis=1)
-            yield from _of("unsure", part, (own < _BELOW) & ~dim & ~nobody, own, take)
+            away = (own == 0) & ~nobody
+            yield from _of("unseen", part, away, own, take)
+            yield from _of("unsure", part, (own < _BELOW) & ~away & ~dim & ~nobody, own, take)
 
 
 def _columns(skeleton: Skeleton, joints: tuple[str, ...]) -> list[int]:
@@ -122,4 +124,13 @@ def _mended(take: Take) -> Iterator[Doubt]:
     for repair in motion.repairs(take.lifted):
         part = repair.part.replace("_", " ")
         here = (times >= repair.start_s) & (times <= repair.end_s)
+        if _at_rest(take.motion, part, here):
+            continue
         yield Doubt(repair.kind, part, repair.start_s, repair.end_s, float(whole[here].mean()))
+
+
+def _at_rest(moved: Motion, part: str, here: NDArray[np.bool_]) -> bool:
+    """Whether a part was out of view, though somebody was there: then nothing of it was used, and nothing mended."""
+    limbs = [name for name in _PARTS if name == part or name.endswith(f" {part.removesuffix('s')}")]
+    columns = [column for limb in limbs for column in _columns(moved.skeleton, _PARTS[limb])]
+    return bool(columns) and not moved.confidence[here][:, columns].any() and bool(moved.confidence[here].any())

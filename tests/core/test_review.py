@@ -67,3 +67,15 @@ def test_exchanged_sides_and_leaps_that_were_mended_are_named(view):
     found = [(d.kind, d.part) for d in review.doubts(take)]
     assert found == [("swap", "legs"), ("spike", "left arm")]
     assert review.doubts(replace(take, lifted=None)) == []
+
+
+def test_legs_out_of_view_are_said_to_be_so_and_not_to_be_mended():
+    take = taken(walker.noisy(walker.seen(walker.walk()[0]), 4.0, 2.0))
+    confidence = take.motion.confidence.copy()
+    legs = [take.motion.skeleton.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "ankle")]
+    confidence[:, legs] = 0.0
+    take = replace(take, motion=replace(take.motion, confidence=confidence))
+    found = review.doubts(take)
+    assert [(d.kind, d.part) for d in found if d.kind == "unseen"] == [("unseen", "left leg"), ("unseen", "right leg")]
+    assert not [d for d in found if d.kind in ("swap", "spike") and "leg" in d.part]
+    assert review.confidence_spans(take) == []
