@@ -24,7 +24,7 @@ from .pipeline import Progress
 from .review import sureness
 from .rotation import axis_angle_to_matrix, normalize
 from .settings import VideoSettings
-from .skeleton import KEYPOINT_LINES
+from .skeleton import BODY_22, KEYPOINT_LINES
 from .types import KeypointTrack, Motion, Take
 
 Picture = NDArray[np.uint8]
@@ -303,7 +303,8 @@ class _View:
             draw_line(panel, shadows[a], shadows[b], 0.012 * metre, _SHADOW, 0.6)
         for a, b in sorted(ends, key=lambda end: -(depth[end[0]] + depth[end[1]])):  # far bones first
             opacity = _opacity(min(figure.confidence[frame, a], figure.confidence[frame, b]))
-            draw_line(panel, places[a], places[b], 0.016 * metre, figure.colours[b], opacity, outline=1.2)
+            width = 0.016 if figure.skeleton.joints[b] in BODY_22.joints else 0.009  # a hand is no mitten
+            draw_line(panel, places[a], places[b], width * metre, figure.colours[b], opacity, outline=1.2)
         for joint, column in figure.feet:
             on = figure.contacts[frame, column]
             colour = CONTACT if on else figure.colours[joint]
