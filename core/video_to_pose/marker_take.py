@@ -108,7 +108,7 @@ def take_from_markers(markers: Markers, settings: CaptureSettings | None = None)
     made_up = [joint for j, joint in enumerate(skeleton.joints) if not confidence[:, j].any()]
     provenance = {
         "markers": {"name": markers.source.name, "kind": markers.kind, "joints_by_proportion": made_up},
-        "camera": "a stand-in: there was no picture",
+        "camera": {"stand-in": "there was no picture"},
         "versions": {"video-to-pose": __version__},
         "options": settings.to_dict(),
     }
