@@ -32,8 +32,8 @@ class Doubt:
 
     Attributes:
         kind: ``unseen``: nobody was found, the motion is bridged, or a limb was out of view, and rests; ``unsure``: the
-            detector saw it badly; ``swap``: left and right were exchanged, and are put right; ``spike``: something leapt
-            away, and is bridged.
+            detector saw it badly; ``swap``: left and right were exchanged, and are put right; ``spike``: something
+            leapt away, and is bridged.
         part: ``body``, ``left arm``, ``arms``, … what it is about.
         start_s, end_s: first and last moment, seconds as the Take's timestamps are.
         confidence: mean of what it is about, 0 … 1.
