@@ -301,7 +301,8 @@ def _lifters(options: argparse.Namespace) -> None:
             track = KeypointTrack(times, LIFTER_KEYPOINTS, sequence.keypoints, sequence.scores, sequence.image_size)
             pose = lifter(track, float(sequence.lens.focal_px[0]), sequence.lens.centre_px)
             joints = bones.compose(pose.skeleton, pose.directions, pose.lengths)
-            answers.append(protocols.Answer(sequence, joints))
+            shared = [pose.skeleton.index(joint) for joint in BODY_22.joints]
+            answers.append(protocols.Answer(sequence, joints[:, shared]))
             true_up = sequence.lens.R_world_camera.T @ [0.0, 0.0, 1.0]
             up.append(float(np.degrees(np.arccos(np.clip(true_up @ pose.up, -1, 1)))))
         result[name] = {**protocols.figures(answers)[protocols.MEAN], "up_degrees": float(np.mean(up))}
