@@ -79,8 +79,8 @@ def test_a_takes_joints_come_back_as_they_were(tmp_path, take, write, name):
 
 def test_knuckles_heels_and_ears_come_back_too(tmp_path, take):
     with np.load(EXAMPLE) as file:
-        names, joints = [str(name) for name in file["joint_names"]], file["joints_world"][: len(JOINTS)].astype(np.float64)
-    assert names == list(BODY_32.joints)
+        assert [str(name) for name in file["joint_names"]] == list(BODY_32.joints)
+        joints = file["joints_world"][: len(JOINTS)].astype(np.float64)
     directions, lengths = bones.decompose(BODY_32, joints)
     motion32 = replace(
         take.motion,
