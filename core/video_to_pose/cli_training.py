@@ -76,7 +76,7 @@ def add_commands(command: Callable[[str, Callable[[Options], None], str], argpar
     group.add_argument("--channels", type=int, default=512)
     group.add_argument("--levels", type=int, default=2, help="blocks in time; T = 3 ** (levels + 1)")
     group.add_argument("--causal", action="store_true", help="look at nothing that comes, for live use")
-    group.add_argument("--pairs", metavar="DIR", help="rendered clips; an eighth of every batch is drawn from them")
+    group.add_argument("--pairs", metavar="DIR", help="rendered clips; a sixteenth of every batch is drawn from them")
     group.add_argument("--start-from", metavar="CKPT", help="go on from this checkpoint")
 
     sub = command("export", _export, "write a checkpoint as ONNX")

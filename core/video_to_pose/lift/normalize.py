@@ -28,8 +28,9 @@ LIFTER_KEYPOINTS: tuple[str, ...] = (
 )
 """The 27 keypoints lifters read, a subset of `skeleton.MEDIAPIPE_33`."""
 
-MIN_SCORE = 0.1
-"""Keypoints below this score count as not seen: their place is not given to the lifter."""
+MIN_SCORE = 0.01
+"""Keypoints below this score count as not known: their place is not given to the lifter. It is low because a detector's
+guess of what the picture cuts off, which it trusts least, is better than none."""
 
 EXTRA_FEATURES = 3
 

@@ -144,7 +144,7 @@ def train_on_bank(
         bank: synthetic samples are drawn from it.
         settings: of the run.
         checkpoint: where the network is kept.
-        pairs: rendered clips as the detector saw them; when there are any, an eighth of every batch is drawn from them.
+        pairs: rendered clips as the detector saw them; when there are any, a sixteenth of every batch is drawn from them.
         start: checkpoint to go on from.
     """
     window = 3 ** (settings.levels + 1)
@@ -153,7 +153,7 @@ def train_on_bank(
     def draw(rng: np.random.Generator) -> synthetic.Batch:
         if not pairs:
             return synthetic.draw(bank, settings.batch, window + 1, answered, rng)
-        seen = settings.batch // 8
+        seen = settings.batch // 16
         parts = (
             synthetic.draw(bank, settings.batch - seen, window + 1, answered, rng),
             rendered.draw_pairs(pairs, seen, window + 1, answered, rng),
