@@ -8,7 +8,7 @@ from typing import Any
 from .core.video_to_pose.lifters import LIFTERS
 
 PRESETS: dict[str, dict[str, str | bool]] = {
-    "FAST": {"variant": "lite", "lifter": "default", "flip": False, "device": "auto"},
+    "FAST": {"variant": "lite", "lifter": "light", "flip": False, "device": "auto"},
     "BALANCED": {"variant": "full", "lifter": "default", "flip": True, "device": "auto"},
     "BEST": {"variant": "heavy", "lifter": "default", "flip": True, "device": "auto"},
 }
@@ -18,7 +18,7 @@ CUSTOM = "CUSTOM"
 
 # Blender keeps no reference to strings that a callback makes; this list is constant, so plain items will do
 ITEMS = [
-    ("FAST", "Fast", "The light detector, and each pose lifted once: for a first look and for slow machines", 0),
+    ("FAST", "Fast", "The light detector and lifter, each pose lifted once: for a first look and for slow machines", 0),
     ("BALANCED", "Balanced", "The full detector, and each pose lifted as filmed and mirrored: a fine first choice", 1),
     ("BEST", "Best", "The heavy detector, about half as fast as the full one, and poses lifted twice", 2),
     (CUSTOM, "Custom", "Detector, lifter and device as set under Options", 3),

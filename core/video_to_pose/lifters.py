@@ -36,6 +36,8 @@ LIFTERS = {
     entry.id: entry
     for entry in (
         LifterEntry("default", "Default", "The best there is here: also learnt from what detectors really see"),
+        LifterEntry("light", "Light", "A small one of the same make: for slow machines and first looks"),
+        LifterEntry("causal", "Causal", "Of the same make, from the past alone: for what happens now", True),
         LifterEntry("anatomy3d", "Anatomy3D", "Chen et al. 2021: bone directions and one set of lengths, a small one"),
         LifterEntry("rie", "RIE", "Shan et al. 2021: five groups of joints, relative encodings, a small one"),
         LifterEntry("srnet", "SRNet", "Zeng et al. 2020: split and recombine, a small one"),

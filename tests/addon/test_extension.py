@@ -46,7 +46,7 @@ def test_equal_sources_make_equal_bytes(extension, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [extension.name]
     with zipfile.ZipFile(extension) as archive:
         assert archive.testzip() is None and "blender_manifest.toml" in archive.namelist()
-    assert extension.stat().st_size < 50e6  # the lifters are 45 MB of it
+    assert extension.stat().st_size < 60e6  # the lifters are 56 MB of it
 
 
 def test_the_range_of_versions_is_the_one_that_is_tested(blender, extension):

@@ -94,7 +94,7 @@ def test_without_hands_the_body_stays_and_the_hands_are_known_to_be_guessed(made
     said = capsys.readouterr().err
     assert "left_pinky" in said and "default" in said and "left_heel" not in said
     back = take.load(tmp_path / "a.npz")
-    assert apart(made, back)[LIMBS].mean() < 25
+    assert apart(made, back)[LIMBS].mean() < 45
     assert not back.motion.confidence[:, BODY_22.index("left_hand")].any()
 
 

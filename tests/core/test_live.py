@@ -102,8 +102,7 @@ def test_a_causal_lifter_is_not_behind(lifter):
     assert live.delay_frames(causal, LiveSettings(delay_frames=4)) == 0
 
 
-def test_what_is_followed_with_is_causal_where_such_a_one_ships():
-    assert LiveSettings.lifter == ("causal" if "causal" in lift.LIFTERS else "default")
+def test_who_is_followed_is_lifted_by_the_lifter_for_that():
     assert live.following_lift(SETTINGS, LiveSettings("fc")) == LiftSettings("fc")
     own = CaptureSettings(lift=LiftSettings(model_path=Path("own.onnx")))
     assert live.following_lift(own, LiveSettings("fc")) == own.lift  # a file of the user's serves for all
