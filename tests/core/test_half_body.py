@@ -60,7 +60,7 @@ def test_the_upper_body_is_as_it_was(half):
     got = half.camera.to_camera(joints(half))[:, [half.motion.skeleton.index(name) for name in (*UPPER, "thorax")]]
     true, got = true[:, :-1] - true[:, -1:], got[:, :-1] - got[:, -1:]
     tilts = [axis_angle_to_matrix([1.0, 0, 0], angle) for angle in np.radians(np.arange(-40, 41, 2))]
-    assert min(np.linalg.norm(got @ tilt.T - true, axis=-1).mean() for tilt in tilts) < 0.12
+    assert min(np.linalg.norm(got @ tilt.T - true, axis=-1).mean() for tilt in tilts) < 0.15
 
 
 def test_the_take_says_what_it_knows(half):

@@ -97,17 +97,17 @@ def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Gene
     keypoints[mirrored] = _mirror(keypoints[mirrored], mirror_indices(LIFTER_KEYPOINTS))
     joints[mirrored] = _mirror(joints[mirrored], BODY_32.mirror)
     R_world_camera, position, focal, half_size = _cameras(joints[:, 0, 0], frames, rng)
-    keypoints = (keypoints - position[:, None, None]) @ R_world_camera
-    joints = (joints - joints[:, :, :1]) @ R_world_camera[:, answered : answered + 2]
-    pixels = focal[:, None, None, None] * keypoints[..., :2] / np.maximum(keypoints[..., 2:], 0.05)
-    pixels, scores = draw_errors(pixels, keypoints, half_size, rng)
+    seen = (keypoints - position[:, None, None]) @ R_world_camera
+    relative = (joints - joints[:, :, :1]) @ R_world_camera[:, answered : answered + 2]
+    exact = focal[:, None, None, None] * seen[..., :2] / np.maximum(seen[..., 2:], 0.05)
+    pixels, scores = draw_errors(exact, seen, half_size, rng)
     scores = np.where(_unknown(count, rng)[:, None], 0.0, scores)
     # the user rarely knows the lens: half of the time the lifter is told the common one
     told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal * rng.normal(1, 0.03, count))
     features, R_camera_view = normalize_keypoints(pixels, scores, told[:, None], np.zeros(2))
     R_camera_view = R_camera_view[:, answered : answered + 2]
     up = np.einsum("nfij,nfi->nfj", R_camera_view, R_world_camera[:, answered : answered + 2, 2])
-    return Batch(features, (joints @ R_camera_view).astype(np.float32), up.astype(np.float32))
+    return Batch(features, (relative @ R_camera_view).astype(np.float32), up.astype(np.float32))
 
 
 _LAYOUTS = (  # share of samples that lack these parts: other detectors' layouts, half bodies

@@ -32,6 +32,10 @@ MIN_SCORE = 0.01
 """Keypoints below this score count as not known: their place is not given to the lifter. It is low because a detector's
 guess of what the picture cuts off, which it trusts least, is better than none."""
 
+SURE_SCORE = 0.5
+"""Keypoints with this score and more are all taken for certain. What scores between a half and one mean differs from
+detector to detector, and a lifter that learnt one detector's habit must not stumble over another's."""
+
 EXTRA_FEATURES = 3
 
 _TRUNK = [LIFTER_KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right") for part in ("shoulder", "hip")]
@@ -58,7 +62,7 @@ def normalize_keypoints(
         A frame without any keypoint gives zeros and the identity.
     """
     positions = np.asarray(positions, dtype=np.float64)
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = np.minimum(np.asarray(scores, dtype=np.float64) / SURE_SCORE, 1.0)
     seen = (scores >= MIN_SCORE) & np.isfinite(positions).all(axis=-1)
     focal = np.asarray(focal_px, dtype=np.float64)[..., None, None]
     rays = np.where(seen[..., None], positions - np.asarray(centre_px)[..., None, :], 0.0) / focal

@@ -144,7 +144,7 @@ def train_on_bank(
         bank: synthetic samples are drawn from it.
         settings: of the run.
         checkpoint: where the network is kept.
-        pairs: rendered clips as the detector saw them; when there are any, a sixteenth of every batch is drawn from them.
+        pairs: rendered clips as the detector saw them; they make a sixteenth of every batch.
         start: checkpoint to go on from.
     """
     window = 3 ** (settings.levels + 1)
