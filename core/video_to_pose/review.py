@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import motion
+from .retarget.plant import runs
 from .skeleton import Skeleton
 from .types import Motion, Take
 
@@ -113,8 +114,7 @@ def _joined(spans: list[tuple[int, int]], times: NDArray[np.float64]) -> list[tu
 
 def _spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last frame of each true run of a mask (F,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
-    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [(first, last - 1) for first, last in runs(mask)]
 
 
 def _mended(take: Take) -> Iterator[Doubt]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..retarget.plant import runs
 from .detector_errors import (
     ASPECTS,
     EVENTS,
@@ -411,12 +412,6 @@ def _correlation(bounded: list[Array]) -> Array:
     return (made / np.outer(scale, scale)).astype(np.float32)
 
 
-def _runs(on: NDArray[np.bool_]) -> Iterator[int]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(int)))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        yield int(stop - start)
-
-
 def _events(cases: list[_Case]) -> dict[str, Any]:
     on_frames, could_frames = np.zeros((len(EVENTS), ASPECTS)), np.zeros((len(EVENTS), ASPECTS))
     seconds: list[list[float]] = [[] for _ in EVENTS]
@@ -427,10 +422,10 @@ def _events(cases: list[_Case]) -> dict[str, Any]:
             for a in range(ASPECTS):
                 on_frames[event, a] += np.sum(on & could & (aspect == a))
                 could_frames[event, a] += np.sum(could & (aspect == a))
-            seconds[event] += [run / case.clip.frame_rate for run in _runs(on)]
+            seconds[event] += [(last - first) / case.clip.frame_rate for first, last in runs(on)]
         nobody = np.any(~np.isfinite(case.clip.found), axis=(1, 2))
         gone, frames = gone + int(nobody.sum()), frames + len(nobody)
-        gaps += [run / case.clip.frame_rate for run in _runs(nobody)]
+        gaps += [(last - first) / case.clip.frame_rate for first, last in runs(nobody)]
     every = on_frames.sum(axis=1, keepdims=True) / np.maximum(could_frames.sum(axis=1, keepdims=True), 1)
     # a view with few frames leans on the others
     rate = (on_frames + 200 * every) / (could_frames + 200)

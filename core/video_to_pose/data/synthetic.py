@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ..lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints
 from ..rotation import axis_angle_to_matrix
-from ..skeleton import BODY_32, mirror_indices
+from ..skeleton import BODY_32
 from . import body as bodies
-from .detector_errors import draw_errors
+from .detector_errors import MIRROR, draw_errors
 from .mocap import load, recombined
 
 Floats = NDArray[np.float32]
@@ -94,7 +94,7 @@ def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Gene
     """
     keypoints, joints = _stretches(bank, count, frames, slice(answered, answered + 2), rng)
     mirrored = rng.random(count) < 0.5
-    keypoints[mirrored] = _mirror(keypoints[mirrored], mirror_indices(LIFTER_KEYPOINTS))
+    keypoints[mirrored] = _mirror(keypoints[mirrored], MIRROR)
     joints[mirrored] = _mirror(joints[mirrored], BODY_32.mirror)
     R_world_camera, position, focal, half_size = _cameras(joints[:, 0, 0], frames, rng)
     seen = (keypoints - position[:, None, None]) @ R_world_camera

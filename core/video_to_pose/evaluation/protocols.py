@@ -18,6 +18,7 @@ from ..data.sequences import Sequence2D3D
 from ..errors import InputError
 from ..lift.onnx_net import Lift as Lift
 from ..lift.onnx_net import flip_augmented as flip_augmented
+from ..retarget.plant import runs
 from ..skeleton import Skeleton
 from . import metrics
 
@@ -192,8 +193,7 @@ def _runs(valid: NDArray[np.bool_] | None, count: int) -> list[slice]:
     """Stretches of valid frames."""
     if valid is None:
         return [slice(0, count)]
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(np.int8), [0]])))
-    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+    return [slice(first, last) for first, last in runs(valid)]
 
 
 # -- what is trained on and what is measured on ----------------------------------------------------------------------

@@ -33,6 +33,7 @@ from ..data.clips import Truth, Watched
 from ..data.rendered import JOINTS
 from ..motion import ground
 from ..motion.root import root_path
+from ..retarget.plant import runs
 from ..settings import CaptureSettings
 from ..skeleton import SKELETONS, Skeleton
 from ..types import KeypointTrack
@@ -230,12 +231,12 @@ def _pose(predicted: Array, true: Array, found: NDArray[np.bool_], rate: float) 
         "acceleration_m_s2": lambda a, b: metrics.acceleration_error(a, b, rate),
         "mpjve_mm_per_frame": metrics.mpjve,
     }
-    runs = [part for part in _runs(found) if part.stop - part.start > 2]
-    if not runs:
+    parts = [slice(*run) for run in runs(found) if run[1] - run[0] > 2]
+    if not parts:
         return dict.fromkeys((*measures, "bone_deviation_mm"), math.nan)
-    weights = [part.stop - part.start for part in runs]
+    weights = [part.stop - part.start for part in parts]
     result = {
-        name: float(np.average([measure(predicted[part], true[part]) for part in runs], weights=weights))
+        name: float(np.average([measure(predicted[part], true[part]) for part in parts], weights=weights))
         for name, measure in measures.items()
     }
     result["bone_deviation_mm"] = metrics.bone_length_deviation(predicted[found], _BONES)
@@ -331,12 +332,6 @@ def _limbs(joints: Array) -> float:
     ends = np.asarray(_BONES)
     lengths = np.linalg.norm(joints[:, ends[:, 0]] - joints[:, ends[:, 1]], axis=-1)
     return float(np.median(lengths.sum(axis=1)))
-
-
-def _runs(found: NDArray[np.bool_]) -> list[slice]:
-    """Stretches of frames that count."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], found.astype(np.int8), [0]])))
-    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _rate(timestamps: NDArray[np.float64]) -> float:

@@ -105,14 +105,15 @@ class NetLifter:
         joints = joints @ R_camera_view.T.astype(np.float32)
         directions, lengths = bones.decompose(skeleton, joints)
         seen = (scores > FILLED_SCORE).any(axis=1)
+        told = lengths[seen] if seen.any() else lengths
         return LiftedPose(
             skeleton=skeleton,
             timestamps=track.timestamps,
             directions=normalize(directions),
-            lengths=clip_lengths(skeleton, lengths[seen] if seen.any() else lengths),
+            lengths=clip_lengths(skeleton, told),
             confidence=joint_confidence(skeleton, track),
             up=leaning_up(skeleton, joints),
-            height_spread_m=float(np.std(bones.standing_height(skeleton, lengths[seen] if seen.any() else lengths))),
+            height_spread_m=float(np.std(bones.standing_height(skeleton, told))),
         )
 
     def _answer(self, keypoints: Floats) -> Floats:

@@ -71,8 +71,9 @@ def bone_lengths(joints: Tensor) -> Tensor:
     return vectors.norm(dim=-1).mean(dim=1)
 
 
-_DETAILS = torch.tensor([1.0 if joint in BODY_22.joints else 0.5 for joint in BODY_32.joints])
-"""What each joint weighs: hands have four, heads four."""
+_JOINT_WEIGHTS = torch.tensor([1.0 if joint in BODY_22.joints else 0.5 for joint in BODY_32.joints])
+_JOINT_WEIGHTS /= _JOINT_WEIGHTS.sum()
+"""What each joint weighs in the mean: the details of `BODY_32` half, for hands have four joints, heads four."""
 
 
 def loss(
@@ -81,9 +82,8 @@ def loss(
     """Error of predicted directions on true lengths (metres), its velocity, directions, up and lengths.
 
     A sample holds T + 1 frames: every fourth gives two neighbouring windows, whose answers have a velocity. Directions
-    are weighed for
-    themselves too: the bones that tell how hands, feet and head are turned are short, and hardly seen in the error of
-    positions. `mixed` lets the network, but not the loss, be worked out in bfloat16.
+    are weighed for themselves too: the bones that tell how hands, feet and head are turned are short, and hardly seen
+    in the error of positions. `mixed` lets the network, but not the loss, be worked out in bfloat16.
     """
     window = net.receptive_field
     pairs = max(len(features) // 4, 1)
@@ -95,9 +95,8 @@ def loss(
     target = torch.cat([joints[:, 0], joints[:pairs, 1]])
     true_lengths = bone_lengths(joints)
     error = compose(directions, torch.cat([true_lengths, true_lengths[:pairs]])) - target
-    weights = _DETAILS / _DETAILS.sum()
-    position = (error.norm(dim=-1) @ weights).mean()
-    velocity = ((error[len(joints) :] - error[:pairs]).norm(dim=-1) @ weights).mean()
+    position = (error.norm(dim=-1) @ _JOINT_WEIGHTS).mean()
+    velocity = ((error[len(joints) :] - error[:pairs]).norm(dim=-1) @ _JOINT_WEIGHTS).mean()
     bones = nn.functional.normalize(target[:, BODY_32.bone_children] - target[:, BODY_32.bone_parents], dim=-1)
     turned = (directions - bones).norm(dim=-1).mean()
     up_error = (up_hat - torch.cat([up[:, 0], up[:pairs, 1]])).norm(dim=-1).mean()
