@@ -103,15 +103,14 @@ def load(armature: bpy.types.Object, rig: Rig, path: Path) -> None:
 
 
 _CLASSES = (BoneSlot, BoneMapProperties)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     bpy.types.Object.video_to_pose_bones = PointerProperty(type=BoneMapProperties, override={"LIBRARY_OVERRIDABLE"})
 
 
 def unregister() -> None:
     del bpy.types.Object.video_to_pose_bones
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

@@ -164,11 +164,11 @@ class StepOperator(bpy.types.Operator):
 
 
 _CLASSES = (CheckItem, CheckList, StepOperator)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     bpy.types.Action.video_to_pose_checks = CollectionProperty(
         type=CheckItem, name="Checks", description="Frames that want a look"
     )
@@ -180,5 +180,4 @@ def register() -> None:
 def unregister() -> None:
     del bpy.types.Action.video_to_pose_check
     del bpy.types.Action.video_to_pose_checks
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

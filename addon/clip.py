@@ -385,11 +385,11 @@ def _after_change(*_: object) -> None:
 
 _HANDLERS = ("load_post", "undo_post", "redo_post")
 _CLASSES = (ChooseVideoOperator, VideoFileHandler, SetRangeOperator, WatchVideoOperator)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     for name in _HANDLERS:
         getattr(bpy.app.handlers, name).append(_after_change)
 
@@ -397,6 +397,5 @@ def register() -> None:
 def unregister() -> None:
     for name in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(_after_change)
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()
     _forget()

@@ -241,15 +241,14 @@ def told(following: live.Following) -> tuple[str, str]:
 
 
 _CLASSES = (LiveProperties, StartLiveOperator, StopLiveOperator, RecordLiveOperator, LivePanel)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     bpy.types.Scene.video_to_pose_live = PointerProperty(type=LiveProperties)
 
 
 def unregister() -> None:
     del bpy.types.Scene.video_to_pose_live
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

@@ -124,13 +124,4 @@ class PullUpOperator(_OnResult, bpy.types.Operator):
 
 
 _CLASSES = (PushDownOperator, PullUpOperator)
-
-
-def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

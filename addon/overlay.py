@@ -323,11 +323,11 @@ def _forget(*_: object) -> None:
 
 
 _CLASSES = (OverlayProperties, ViewVideoOperator)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     bpy.types.Scene.video_to_pose_overlay = PointerProperty(type=OverlayProperties)
     bpy.app.handlers.load_pre.append(_forget)
     _start()
@@ -337,5 +337,4 @@ def unregister() -> None:
     _stop()
     bpy.app.handlers.load_pre.remove(_forget)
     del bpy.types.Scene.video_to_pose_overlay
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

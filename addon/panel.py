@@ -157,13 +157,4 @@ def characters_in(context: bpy.types.Context) -> int:
 
 
 _CLASSES = (CapturePanel, CharacterPanel, BonesPanel, OptionsPanel)
-
-
-def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

@@ -606,11 +606,11 @@ _CLASSES = (
     SplitPersonOperator,
     MergePeopleOperator,
 )
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     bpy.types.Scene.video_to_pose_people = PointerProperty(type=People)
     bpy.app.handlers.load_pre.append(_before_load)
 
@@ -620,5 +620,4 @@ def unregister() -> None:
     State.problem = None
     bpy.app.handlers.load_pre.remove(_before_load)
     del bpy.types.Scene.video_to_pose_people
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

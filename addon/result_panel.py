@@ -103,13 +103,4 @@ class OverlayPanel(_InTab, bpy.types.Panel):
 
 
 _CLASSES = (ResultPanel, CheckFramesPanel, OverlayPanel)
-
-
-def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

@@ -224,11 +224,11 @@ _CLASSES = (
     DoctorOperator,
     CopyReportOperator,
 )
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(_CLASSES)
 
 
 def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     left = installed.leftovers(session.engine_environment())
     if left:  # of a Blender that ended while it installed; they may be large
 
@@ -246,5 +246,4 @@ def unregister() -> None:
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     session.State.findings = []
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

@@ -97,13 +97,4 @@ class FindContactsOperator(_OnResult, bpy.types.Operator):
 
 
 _CLASSES = (SolveAgainOperator, RecallSettingsOperator, FindContactsOperator)
-
-
-def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(_CLASSES)

@@ -95,6 +95,35 @@ answer([disabled, again, updated, user.exists(), os.listdir(takes)])
     assert got == [True, True, True, False, ["mine.npz"]]
 
 
+def test_disabling_leaves_nothing_registered_and_enabling_again_works(blender, extension):
+    got = blender.run(
+        """
+def registered():
+    handlers = [name for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list)]
+    ours = [name for name in handlers for one in getattr(bpy.app.handlers, name) if one.__module__.startswith(NAME)]
+    owned = [f"{kind.__name__}.{name}" for kind in (bpy.types.Scene, bpy.types.Object, bpy.types.Action)
+             for name in dir(kind) if "video_to_pose" in name]
+    kinds = (bpy.types.Operator, bpy.types.Panel, bpy.types.UIList, bpy.types.FileHandler, bpy.types.PropertyGroup,
+             bpy.types.AddonPreferences)
+    classes = [one.__name__ for kind in kinds for one in kind.__subclasses__()
+               if one.__module__.startswith(NAME) and one.is_registered]
+    return sorted(ours + owned + classes)
+states = [registered()]
+for _ in range(2):
+    bpy.ops.preferences.addon_disable(module=NAME)
+    states.append(registered())
+    bpy.ops.preferences.addon_enable(module=NAME)
+    states.append(registered())
+answer(states)
+""",
+        extension,
+        prelude=INSTALL,
+    )
+    first, *later = got
+    assert {"CaptureOperator", "ResultPanel", "Scene.video_to_pose", "Action.video_to_pose_checks"} <= set(first)
+    assert later == [[], first, [], first]
+
+
 def test_a_running_installation_ends_when_the_extension_is_disabled(blender, extension):
     got = blender.run(
         """
