@@ -381,9 +381,9 @@ def _height(facts: dict[str, Any]) -> str:
 
 def _tell_result(options: Options, take: Any, outputs: list[Path], seconds: dict[str, float] | None = None) -> None:
     """What was found and written, and for a whole conversion how long each stage took."""
-    from . import pipeline
+    from . import summary
 
-    facts = pipeline.describe(take)
+    facts = summary.describe(take)
     if options.json:
         times = {"stage_seconds": {stage: round(value, 4) for stage, value in seconds.items()}} if seconds else {}
         _say_json({"result": {**facts, "outputs": [str(out) for out in outputs], **times}})

@@ -139,7 +139,7 @@ def do(
 
 def convert_clip(clip: batch.Clip, tell: batch.Tell) -> dict[str, Any]:
     """`batch.Work`: what ``convert`` does with one video."""
-    from . import pipeline
+    from . import pipeline, summary
 
     options = Options(**clip.options)
     settings = cli.capture_settings(options)
@@ -150,7 +150,7 @@ def convert_clip(clip: batch.Clip, tell: batch.Tell) -> dict[str, Any]:
     take = pipeline.capture(Path(clip.video), settings, report)
     for out in clip.outputs:
         cli._write(take, Path(out), options)
-    facts = pipeline.describe(take)
+    facts = summary.describe(take)
     return {**facts, "clip_seconds": facts.pop("seconds"), "stage_seconds": take.provenance["seconds"]}
 
 

@@ -22,8 +22,6 @@ from . import __version__, detect, lift, motion, track, video
 from . import seen as store
 from .detect import appearance
 from .errors import InputError
-from .resolve import solved_with
-from .review import confidence_spans, sureness
 from .seen import Seen
 from .settings import PERSON_CHOICES, CaptureSettings, DetectSettings, VideoSettings
 from .types import KeypointTrack, Take
@@ -347,25 +345,3 @@ def _give_back_memory() -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _height_spread(take: Take) -> float | None:
-    """By how much the heights that single frames tell differ; None where the height was told, or nothing is known."""
-    camera, _ = solved_with(take)
-    spread = take.provenance.get("height", {}).get("spread_m")
-    return None if spread is None or camera.height_m is not None else round(float(spread), 3)
-
-
-def describe(take: Take) -> dict[str, Any]:
-    """What a person wants to know of a Take at a glance; plain JSON values."""
-    solved = take.motion
-    return {
-        "frames": solved.frame_count,
-        "frame_rate": round(solved.frame_rate, 3),
-        "seconds": round(float(solved.timestamps[-1] - solved.timestamps[0]), 3),
-        "height_m": round(motion.standing_height(solved.skeleton, solved.lengths), 3),
-        "height_spread_m": _height_spread(take),
-        "camera_moves": take.provenance.get("camera", {}).get("moves"),
-        "mean_confidence": round(float(sureness(solved).mean()), 3),
-        "check_these_s": [[round(a, 2), round(b, 2)] for a, b in confidence_spans(take)],
-    }

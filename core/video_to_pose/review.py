@@ -25,6 +25,7 @@ _PARTS = {
     "left leg": ("left_knee", "left_ankle"),
     "right leg": ("right_knee", "right_ankle"),
 }
+_LOWER = {part: part.replace("arm", "forearm").replace("leg", "lower leg") for part in _PARTS}
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ def sureness(motion: Motion) -> NDArray[np.floating]:
     ever = motion.confidence.any(axis=0)
     mean: NDArray[np.floating] = motion.confidence[:, ever].mean(axis=1) if ever.any() else motion.confidence[:, 0]
     return mean
+
+
+def never_seen(moved: Motion) -> tuple[str, ...]:
+    """Arms and legs that no frame shows, which are held at rest; where the rest of one is seen, its lower half.
+
+    Answers some of ``left arm``, ``left forearm``, ``left leg``, ``left lower leg`` and their likes on the right;
+    nothing where nobody is seen at all.
+    """
+    ever: NDArray[np.bool_] = np.any(moved.confidence > 0, axis=0)
+    found = []
+    for part, joints in _PARTS.items() if ever.any() else ():
+        seen = [bool(ever[column]) for column in _columns(moved.skeleton, joints)]
+        if seen and not seen[-1]:
+            found.append(_LOWER[part] if any(seen) else part)
+    return tuple(found)
 
 
 def _hardly_seen(take: Take) -> Iterator[Doubt]:

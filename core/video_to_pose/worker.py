@@ -131,13 +131,13 @@ def _work(job: protocol.Order, wires: _Wires, cancelled: threading.Event) -> pro
 
 
 def _capture(job: protocol.Job, wires: _Wires, report: Callable[[Progress], None]) -> protocol.Result:
-    from . import pipeline
+    from . import pipeline, review
     from .formats import take as take_file
 
     keeping = {} if job.cache is None else {"cache": job.cache}
     take = pipeline.capture(job.video, job.settings, report, **keeping)
     report(pipeline.Progress("save", 0, None))
-    for start, end in pipeline.confidence_spans(take):
+    for start, end in review.confidence_spans(take):
         wires.send(protocol.Warning(f"Check {start:.1f} s to {end:.1f} s: little of the person was seen there."))
     take_file.save(take, job.take)
     return protocol.Result(job.take)

@@ -32,7 +32,6 @@ class Progress:
 
 pipeline = types.ModuleType("video_to_pose.pipeline")
 pipeline.Progress = Progress
-pipeline.confidence_spans = lambda take: []
 def capture(video, settings, progress, **options):
 BODY
 pipeline.capture = capture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import EXAMPLE
-from video_to_pose import bones, motion, pipeline, review
+from video_to_pose import bones, motion, pipeline, review, summary
 from video_to_pose.rotation import axis_angle_to_matrix
 from video_to_pose.settings import CaptureSettings, DetectSettings
 
@@ -64,7 +64,7 @@ def test_the_upper_body_is_as_it_was(half):
 
 
 def test_the_take_says_what_it_knows(half):
-    facts = pipeline.describe(half)
+    facts = summary.describe(half)
     assert facts["camera_moves"] is False
     assert 0 < facts["height_spread_m"] < 0.3
     assert facts["height_m"] == pytest.approx(
@@ -72,4 +72,5 @@ def test_the_take_says_what_it_knows(half):
     )
     unseen = [doubt.part for doubt in review.doubts(half) if doubt.kind == "unseen"]
     assert unseen == ["left leg", "right leg"]
+    assert facts["held_at_rest"] == ["left leg", "right leg"]
     assert facts["check_these_s"] == []

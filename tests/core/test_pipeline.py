@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from video_to_pose import bones, pipeline, video
+from video_to_pose import bones, pipeline, review, summary, video
 from video_to_pose.errors import Cancelled, InputError
 from video_to_pose.settings import CaptureSettings, DetectSettings, LiftSettings, MotionSettings, VideoSettings
 from video_to_pose.types import Take
@@ -56,7 +56,7 @@ def test_a_capture_moves_a_person_whose_bones_never_stretch(captured):
         joints[:, motion.skeleton.bone_children] - joints[:, motion.skeleton.bone_parents], axis=-1
     )
     assert np.ptp(lengths, axis=0).max() < 1e-5
-    assert pipeline.describe(captured)["height_m"] == pytest.approx(1.7, abs=0.2)
+    assert summary.describe(captured)["height_m"] == pytest.approx(1.7, abs=0.2)
     assert joints[..., 2].min() > -0.1
 
 
@@ -116,8 +116,8 @@ def test_seconds_of_low_confidence_are_named(captured):
     confidence[20] = 0.1  # too short to bother a person with
     dim = replace(captured, motion=replace(captured.motion, confidence=confidence))
     times = captured.motion.timestamps
-    assert pipeline.confidence_spans(captured) == []
-    assert pipeline.confidence_spans(dim) == [(times[6], times[14])]
+    assert review.confidence_spans(captured) == []
+    assert review.confidence_spans(dim) == [(times[6], times[14])]
 
 
 def test_a_missing_video_is_told_before_anything_is_loaded(tmp_path):

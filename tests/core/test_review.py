@@ -47,6 +47,22 @@ def test_nobody_the_body_and_single_limbs_are_told_apart(view):
     assert [round(d.confidence, 2) for d in found] == [0.0, 0.3, 0.1]
 
 
+def test_limbs_that_no_frame_shows_are_named_and_others_are_not(view):
+    joints = view.pose.skeleton
+    moved = taken(view).motion
+
+    def without(*gone: str, first: int = 0) -> tuple[str, ...]:
+        confidence = np.ones_like(moved.confidence)
+        confidence[first:, [joints.index(joint) for joint in gone]] = 0.0
+        return review.never_seen(replace(moved, confidence=confidence))
+
+    assert without() == ()
+    assert without("left_knee", "left_ankle", "right_wrist") == ("right forearm", "left leg")
+    assert without("left_ankle", "right_ankle") == ("left lower leg", "right lower leg")
+    assert without("left_knee", "left_ankle", first=1) == ()  # a frame shows it
+    assert without(*joints.joints) == ()  # nobody was seen
+
+
 def test_a_blink_is_no_doubt_but_blinks_in_a_row_are_one(view):
     confidence = np.ones_like(view.pose.confidence)
     confidence[5:7] = 0.2

@@ -25,7 +25,7 @@ RUNNER = """
 import sys, types, threading, time, os
 from dataclasses import dataclass
 import numpy as np
-from video_to_pose import errors, worker
+from video_to_pose import errors, review, worker
 from video_to_pose.skeleton import BODY_22
 from video_to_pose.types import Camera, KeypointTrack, Motion, Take
 
@@ -45,7 +45,7 @@ def make_take(**provenance):
 
 pipeline = types.ModuleType("video_to_pose.pipeline")
 pipeline.Progress = Progress
-pipeline.confidence_spans = lambda take: [(1.0, 2.5)] if take.provenance.get("dim") else []
+review.confidence_spans = lambda take: [(1.0, 2.5)] if take.provenance.get("dim") else []
 sys.modules["video_to_pose.pipeline"] = pipeline
 def capture(video, settings, progress):
 {body}
