@@ -22,6 +22,7 @@ _FLATTEN_S = 0.1
 _DRIFT_M, _ANEW_S = 0.2, 0.2  # a foot that goes further while in contact has not stayed: it stands anew
 _TURN_DEG, _TURNING_S = 25.0, 0.07  # a flat foot that turns further is turned on purpose
 _STEEP_DEG = 12.0  # a foot that stands steeper has but one end on the floor
+_LEAN_DEG, _LEANING_S = 5.0, 0.5  # smaller leans of a flat foot to its side are noise; steady over this time
 _SHORTEST_S = 0.12
 _HIPS_HZ, _HIPS_M = 2.5, 0.25
 _STRAIGHT_DEG = 15.0  # a held knee is bent this much where the person's is, for straighter ones snap
@@ -69,7 +70,9 @@ class Planted:
     toes: tuple[Array, Array]
 
 
-def plant(legs: tuple[Leg, Leg], contacts: tuple[Mask, Mask], rate: float, mode: str, sure: bool = False) -> Planted:
+def plant(
+    legs: tuple[Leg, Leg], contacts: tuple[Mask, Mask], rate: float, mode: str, sure: bool = False, lean: bool = False
+) -> Planted:
     """Hold feet on the floor.
 
     Args:
@@ -79,6 +82,7 @@ def plant(legs: tuple[Leg, Leg], contacts: tuple[Mask, Mask], rate: float, mode:
         mode: ``auto``: where there are contacts, feet stay put; ``always``: the lower foot is in contact at any time;
             ``grounded``: feet keep to the floor's height but may slide; ``never``: nothing is done.
         sure: contacts were said by a person, so feet are held however far they moved there.
+        lean: feet with both ends on the floor may lean to their sides, as in a wide stance; else they lie flat.
 
     Raises:
         ValueError: there is no such mode.
@@ -94,7 +98,7 @@ def plant(legs: tuple[Leg, Leg], contacts: tuple[Mask, Mask], rate: float, mode:
     furthest = np.inf if sure else _DRIFT_M
     stances = [_stances(leg, mask, rate, furthest) for leg, mask in zip(legs, likely, strict=True)]
     held = [
-        _hold(leg, mask, spans, rate, slide=mode == "grounded")
+        _hold(leg, mask, spans, rate, slide=mode == "grounded", lean=lean)
         for leg, mask, spans in zip(legs, likely, stances, strict=True)
     ]
     weights = [_ramp(_down(mask), round(_FLATTEN_S * rate)) for mask in likely]
@@ -139,7 +143,7 @@ def _likely(leg: Leg, contact: Mask) -> Mask:
     return down & swapped
 
 
-def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, slide: bool) -> Leg:
+def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, slide: bool, lean: bool) -> Leg:
     """The leg with foot and ankle where they shall be in its stances; the knee follows later."""
     ankle, foot = leg.ankle.copy(), leg.foot.copy()
     for first, last in stances:
@@ -150,6 +154,8 @@ def _hold(leg: Leg, contact: Mask, stances: list[tuple[int, int]], rate: float, 
         yaw, planted_yaw = (heading, heading) if slide else _headings(heading, sure, rate)
         level = axis_angle_to_matrix(_UP, yaw)
         own = axis_angle_to_matrix(_UP, yaw - heading) @ leg.foot[span]
+        if lean and both.any():
+            level = axis_angle_to_matrix(level[..., 1], _leans(level, own, both, rate)) @ level
         ball: Array = (leg.ankle[span] + leg.foot[span] @ leg.ball) * [1, 1, 0]
         heel: Array = (leg.ankle[span] + leg.foot[span] @ leg.heel) * [1, 1, 0]
         if not slide:
@@ -189,6 +195,23 @@ def _spots(ball: Array, heel: Array, across: Array, contact: Mask, sure: Mask) -
     spot[last:], other[last:] = spot[last - 1], other[last - 1]
     shift = ((ball + heel) - (spot + other))[sure].mean(axis=0) / 2
     return spot + shift, other + shift
+
+
+def _leans(level: Array, own: Array, flat: Mask, rate: float) -> Array:
+    """(F,) radians by which a foot rolls about its length while it is flat, calmed and without what is but noise.
+
+    Args:
+        level: (F, 3, 3) turns of the flat foot that faces as it shall.
+        own: (F, 3, 3) turns as the person held it.
+        flat: (F,) while both ends are down; at other times it leans as at the nearest of these.
+        rate: frames per second.
+    """
+    side = np.einsum("fji,fj->fi", level, own[..., 0])  # in the flat foot's axes
+    roll, frames = np.arctan2(-side[:, 2], side[:, 0]), np.arange(len(flat))
+    for first, last in runs(flat):
+        roll[first:last] = _blur(roll[first:last], _LEANING_S * rate)
+    certain = 1 - 1 / (1 + (roll / np.radians(_LEAN_DEG)) ** 2)
+    return np.interp(frames, frames[flat], (roll * certain)[flat])
 
 
 def _headings(heading: Array, sure: Mask, rate: float) -> tuple[Array, Array]:

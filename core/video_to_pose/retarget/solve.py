@@ -111,13 +111,9 @@ def solve_body(
         pelvis = smooth_path(
             pelvis, motion.timestamps, cutoff_hz("trunk", settings.smoothing, dict(settings.smoothing_of_parts))
         )
-    if not (
-        contacts == "stand"
-        and settings.feet == "auto"
-        and settings.scale == "leg_length"
-        and _alike(target.places, ease)
-    ):
-        turns, pelvis = _planted(turns, pelvis, target, motion, settings, sure=contacts == "said")
+    own = _alike(target.places, ease)
+    if not (contacts == "stand" and settings.feet == "auto" and settings.scale == "leg_length" and own):
+        turns, pelvis = _planted(turns, pelvis, target, motion, settings, sure=contacts == "said", own=own)
     return Body(target, motion, _twisted(turns, target), pelvis, float(origin[2]))
 
 
@@ -245,19 +241,23 @@ def plant_feet(body: Body, settings: RetargetSettings) -> tuple[Turns, Array]:
 
     Only for rigs without twist bones in their legs; others are planted while they are solved (`solve_body`).
     """
-    return _planted(body.turns, body.pelvis, body.target, body.motion, settings, sure=False)
+    return _planted(body.turns, body.pelvis, body.target, body.motion, settings, sure=False, own=True)
 
 
 def _planted(
-    turns: Turns, pelvis: Array, target: Target, motion: Motion, settings: RetargetSettings, sure: bool
+    turns: Turns, pelvis: Array, target: Target, motion: Motion, settings: RetargetSettings, sure: bool, own: bool
 ) -> tuple[Turns, Array]:
-    """Legs, feet and hips with the feet held where they are in contact."""
+    """Legs, feet and hips with the feet held where they are in contact.
+
+    On the person's own legs feet may lean to their sides, where heels tell how far; on others they lie flat.
+    """
     if settings.feet == "never" or settings.root_motion == "in_place":
         return turns, pelvis
     floor = np.array([0.0, 0.0, target.rig.world[2, 3] if settings.start == "rig" else 0.0])
     legs = tuple(_leg(side, turns, pelvis - floor, target) for side in SIDES)
     contacts = tuple(np.stack([motion.contact(f"{side}_{end}") for end in ("heel", "toe")], axis=1) for side in SIDES)
-    planted = plant((legs[0], legs[1]), (contacts[0], contacts[1]), motion.frame_rate, settings.feet, sure)
+    lean = own and "left_heel" in motion.skeleton.joints
+    planted = plant((legs[0], legs[1]), (contacts[0], contacts[1]), motion.frame_rate, settings.feet, sure, lean)
     out = dict(turns)
     for side, before, leg, toes in zip(SIDES, legs, planted.legs, planted.toes, strict=True):
         thigh, shank = leg_turns(leg, before)

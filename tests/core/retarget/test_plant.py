@@ -125,3 +125,51 @@ def test_a_foot_that_turns_on_one_end_keeps_that_end_still(end):
     still, turns = (planted.point(point) for point in ((heel, ball) if end == "heel" else (ball, heel)))
     assert np.abs(np.diff(still, axis=0)).max() < 1e-3 < np.abs(np.diff(turns[14:26], axis=0)).max()
     assert np.abs(still[:, 2]).max() < 1e-6
+
+
+def leaning_leg(degrees):
+    """A leg (F, …) over a sole that stands on one spot but rolls about its length by so much, with both ends down."""
+    from tests.core.retarget.motions import about
+    from video_to_pose.retarget.plant import Leg
+
+    frames = len(degrees)
+    heel, ball = np.array([0.0, 0.05, -0.08]), np.array([0.0, -0.13, -0.08])
+    foot = about("y", degrees)
+    ankle = -foot @ ball
+    hip = ankle * [1, 1, 0] + [0, 0, 0.85]
+    leg = Leg(hip, (hip + ankle) / 2 + [0, -0.08, 0], ankle, np.tile([1.0, 0, 0], (frames, 1)), foot, heel, ball)
+    return leg, np.ones((frames, 2), bool)
+
+
+def lean_of(leg):
+    return np.degrees(np.arcsin(-leg.foot[:, 2, 0]))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_foot_leans_as_in_a_wide_stance_where_it_may_and_is_calm(side):
+    from video_to_pose.retarget.plant import plant
+
+    leg, contact = leaning_leg(side * 25 + 4 * np.random.default_rng(0).normal(size=60))
+    leaning, flat = (plant((leg, leg), (contact, contact), 30.0, "auto", lean=lean).legs[0] for lean in (True, False))
+    assert np.abs(lean_of(leaning) - side * 24).max() < 3 and np.abs(np.diff(lean_of(leaning))).max() < 0.3
+    assert np.abs(lean_of(flat)).max() < 1e-6
+    for point in (leg.heel, leg.ball):
+        assert np.abs(leaning.point(point)[:, 2]).max() < 1e-6
+        assert np.abs(np.diff(leaning.point(point), axis=0)).max() < 1e-3
+
+
+def test_a_small_lean_is_noise():
+    from video_to_pose.retarget.plant import plant
+
+    leg, contact = leaning_leg(np.full(60, 3.0))
+    planted = plant((leg, leg), (contact, contact), 30.0, "auto", lean=True).legs[0]
+    assert np.abs(lean_of(planted)).max() < 1.0
+
+
+def test_a_leaning_foot_rises_and_comes_down_without_a_pop():
+    from video_to_pose.retarget.plant import plant
+
+    leg, contact = leaning_leg(np.interp(np.arange(60), [0, 60], [0.0, 40.0]))
+    contact[:15], contact[45:] = False, False
+    planted = plant((leg, leg), (contact, contact), 30.0, "auto", lean=True).legs[0]
+    assert np.abs(np.diff(lean_of(planted))).max() < 3.0
