@@ -157,7 +157,7 @@ class Circumstances:
     @property
     def outside(self) -> NDArray[np.bool_]:
         """(N, F, K) whether the picture does not show the landmark."""
-        return np.any(self.overshoot != 0, axis=-1)
+        return (self.overshoot[..., 0] != 0) | (self.overshoot[..., 1] != 0)
 
     @property
     def state(self) -> NDArray[np.int64]:
@@ -181,8 +181,8 @@ def circumstances(pixels: ArrayLike, landmarks_camera: ArrayLike, half_size: Arr
     p = np.asarray(pixels, dtype=np.float32)
     points = np.asarray(landmarks_camera, dtype=np.float32)
     half = np.asarray(half_size, dtype=np.float32)[:, None, None]
-    size = np.sqrt(np.mean(np.sum((p - p.mean(axis=2, keepdims=True)) ** 2, axis=-1), axis=2))
-    size = np.maximum(size, 1e-6)
+    centred = _centred(p)
+    size = np.maximum(np.sqrt(np.mean(_square(centred), axis=2)), 1e-6)
 
     left, right = ([LIFTER_KEYPOINTS.index(f"{s}_{part}") for part in ("shoulder", "hip")] for s in ("left", "right"))
     middles = (p[:, :, left] + p[:, :, right]) / 2
@@ -202,7 +202,7 @@ def circumstances(pixels: ArrayLike, landmarks_camera: ArrayLike, half_size: Arr
         hidden=_hidden(points),
         overshoot=np.sign(p) * np.maximum(np.abs(p) - half, 0),
         limbs=p[:, :, LIMB_TO] - p[:, :, LIMB_FROM],
-        moved=_moved(p, size),
+        moved=_moved(centred / size[..., None, None]),
     )
 
 
@@ -216,13 +216,25 @@ SIDED_GROUPS = np.array(
 _GROUP_OF_SIDED = np.array([0, 1, 2, 3, 2, 3])
 
 
-def _moved(p: Floats, size: Floats) -> Floats:
-    steps = np.diff((p - p.mean(axis=2, keepdims=True)) / size[..., None, None], axis=1, prepend=np.nan)
-    square = np.sum(steps**2, axis=-1)
+def _centred(p: Floats) -> Floats:
+    """(N, F, K, 2) against the landmarks' mean; numpy sums a long last axis much faster than a short one."""
+    middle = np.stack([np.ascontiguousarray(p[..., axis]).mean(axis=-1) for axis in (0, 1)], axis=-1)
+    centred: Floats = p - middle[:, :, None]
+    return centred
+
+
+def _square(vectors: Floats) -> Floats:
+    """Square of the length of (..., 2); by columns, which is several times as fast as a sum over two."""
+    square: Floats = vectors[..., 0] ** 2 + vectors[..., 1] ** 2
+    return square
+
+
+def _moved(places: Floats) -> Floats:
+    square = _square(np.diff(places, axis=1))
     members = (SIDED_GROUPS[:, None] == np.arange(6)).astype(np.float32)
-    moved = np.sqrt(square @ (members / members.sum(axis=0)))
-    moved[:, 0] = 0
-    return moved.astype(np.float32)
+    moved = np.zeros((*places.shape[:2], 6), dtype=np.float32)
+    moved[:, 1:] = np.sqrt(square @ (members / members.sum(axis=0)))
+    return moved
 
 
 def _hidden(points: Floats, every: int = 3) -> Floats:
@@ -354,7 +366,7 @@ def draw_errors(
     seen = circumstances(exact, landmarks_camera, half_size)
     count, frames = exact.shape[:2]
     state, size = seen.state, seen.size[..., None]
-    overshoot = np.linalg.norm(seen.overshoot, axis=-1) / size
+    overshoot = np.sqrt(_square(seen.overshoot)) / size
 
     between = np.exp(
         (1 - seen.hidden) * np.log(table.spread[KIND_OF, SEEN]) + seen.hidden * np.log(table.spread[KIND_OF, HIDDEN])
@@ -363,7 +375,7 @@ def draw_errors(
     spread = np.where(state == OUTSIDE, beyond, between)
     noise = _noise(table, seen, frame_rate, rng) * _wander(table, seen, frame_rate, rng)[..., None]
     noise *= spread[..., None]
-    length = np.linalg.norm(noise, axis=-1, keepdims=True) / _FARTHEST
+    length = np.sqrt(_square(noise))[..., None] / _FARTHEST
     noise *= np.where(seen.outside[..., None], 1, np.tanh(length) / np.maximum(length, 1e-6))
     error = noise * size[..., None] + bias(table, seen)
     noisy = exact + error
@@ -478,7 +490,7 @@ def _events(
         rows = (n[:, None], f[:, None], landmarks[None])
         other = (n[:, None], f[:, None], MIRROR[landmarks][None])
         out[rows] = noisy[other] if event < 3 else exact[other] + noisy[rows] - exact[rows]
-    return out, np.linalg.norm(out - exact, axis=-1)
+    return out, np.sqrt(_square(out - exact))
 
 
 def _spells(share: Floats, seconds: Floats, frame_rate: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -504,10 +516,11 @@ def _scores(
     _smooth(luck, np.exp(-1 / (frame_rate * np.float32(0.1))))
     luck = 0.95 * luck[:, :, SIDED_GROUPS] + 0.31 * rng.standard_normal((count, 1, k), dtype=np.float32)
     share = 1 / (1 + np.exp(-1.702 * luck))  # nearly the normal distribution's
-    at = np.interp(share, QUANTILES, np.arange(len(QUANTILES)))
+    at = np.interp(share, QUANTILES, np.arange(len(QUANTILES))).astype(np.float32)
     low = np.minimum(at.astype(np.int64), len(QUANTILES) - 2)
     part = (at - low).astype(np.float32)
     row_at = np.interp(np.log(np.maximum(error, 1e-4)), np.log(SCORE_ERRORS), np.arange(len(SCORE_ERRORS)))
+    row_at = row_at.astype(np.float32)
     row = np.minimum(row_at.astype(np.int64), len(SCORE_ERRORS) - 2)
     row_part = (row_at - row).astype(np.float32)
     flat = table.score.reshape(-1)

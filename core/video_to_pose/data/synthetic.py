@@ -99,8 +99,9 @@ def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Gene
     R_world_camera, position, focal, half_size = _cameras(joints[:, 0, 0], frames, rng)
     seen = (keypoints - position[:, None, None]) @ R_world_camera
     relative = (joints - joints[:, :, :1]) @ R_world_camera[:, answered : answered + 2]
-    exact = focal[:, None, None, None] * seen[..., :2] / np.maximum(seen[..., 2:], 0.05)
+    exact: Floats = (focal[:, None, None, None] * seen[..., :2] / np.maximum(seen[..., 2:], 0.05)).astype(np.float32)
     pixels, scores = draw_errors(exact, seen, half_size, rng)
+    pixels, scores = _other_detectors(exact, pixels, scores, rng)
     scores = np.where(_unknown(count, rng)[:, None], 0.0, scores)
     # the user rarely knows the lens: half of the time the lifter is told the common one
     told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal * rng.normal(1, 0.03, count))
@@ -109,6 +110,23 @@ def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Gene
     up = np.einsum("nfij,nfi->nfj", R_camera_view, R_world_camera[:, answered : answered + 2, 2])
     return Batch(features, (relative @ R_camera_view).astype(np.float32), up.astype(np.float32))
 
+
+def _other_detectors(exact: Floats, pixels: Floats, scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Keypoints (N, F, 27, 2) and scores (N, F, 27) with smaller errors in some samples, and blind scores in others.
+
+    The errors are those of one detector on rendered people: others, and real people, may have smaller ones. And some
+    detectors and files say of every keypoint that it is certain.
+    """
+    smaller = rng.uniform(0.3, 1.0, len(exact))
+    kind = rng.choice(3, len(exact), p=_STRENGTHS)
+    strength = np.choose(kind, [np.ones_like(smaller), smaller, np.zeros_like(smaller)]).astype(np.float32)
+    blind = rng.random(len(exact)) < _BLIND
+    scores = np.where(blind[:, None, None] & (scores > 0), np.float32(1), scores)
+    return exact + strength[:, None, None, None] * (pixels - exact), scores
+
+
+_STRENGTHS = (0.65, 0.25, 0.1)  # share of samples with errors as measured, with smaller ones, with none
+_BLIND = 0.08
 
 _LAYOUTS = (  # share of samples that lack these parts: other detectors' layouts, half bodies
     (0.08, ("pinky", "index", "thumb", "heel", "foot_index")),  # COCO's 17
@@ -146,6 +164,10 @@ def _stretches(bank: Bank, count: int, frames: int, answered: slice, rng: np.ran
     return between(bank.points[:, :, :split], slice(None)), between(bank.points[:, :, split:], answered)
 
 
+_CLOSE = 0.12
+"""Share of cameras that show somebody to about the hips."""
+
+
 def _mirror(points: Floats, other: NDArray[np.int64]) -> Floats:
     return points[:, :, other] * np.array([-1, 1, 1], dtype=np.float32)
 
@@ -180,10 +202,13 @@ def _cameras(target: Floats, frames: int, rng: np.random.Generator) -> tuple[Flo
         @ axis_angle_to_matrix(np.array([1.0, 0, 0]), -pitch)
         @ axis_angle_to_matrix(np.array([0.0, 0, 1]), roll)
     )
-    # distance such that the person fills 25 % to 130 % of the picture's height
-    fill = np.exp(rng.uniform(np.log(0.25), np.log(1.3), count))
-    distance = np.clip(1.7 * focal / (2 * fill * half_size[:, 1]), 1.3, 12.0)
-    aim = rng.normal(0, 0.25, (count, 2)) * half_size / focal[:, None] * distance[:, None]
+    # distance such that the person fills 25 % to 130 % of the picture's height, or that it shows an upper body
+    close = rng.random(count) < _CLOSE
+    fill = np.where(close, rng.uniform(1.2, 2.2, count), np.exp(rng.uniform(np.log(0.25), np.log(1.3), count)))
+    distance = np.clip(1.7 * focal / (2 * fill * half_size[:, 1]), np.where(close, 0.8, 1.3), 12.0)
+    aim = rng.normal(0, 0.25, (count, 2))
+    aim[:, 1] = np.where(close, rng.uniform(0.5, 1.3, count), aim[:, 1])  # where the pelvis is, down the picture
+    aim *= half_size / focal[:, None] * distance[:, None]
     position = target - np.einsum("nij,nj->ni", R, np.concatenate([aim, distance[:, None]], axis=1))
 
     moves = rng.random((count, 1)) < 0.2

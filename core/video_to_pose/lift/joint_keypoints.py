@@ -69,13 +69,19 @@ def joint_keypoints(positions: Floats, scores: Floats, skeleton: Skeleton) -> tu
         scores: (..., 27); a joint's is the mean over its landmarks.
         skeleton: its joints (`check_joints`).
     """
+    weights = landmark_weights(skeleton)
+    trust = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
+    return np.einsum("jk,...kc->...jc", weights, positions), np.einsum("jk,...k->...j", trust, scores)
+
+
+def landmark_weights(skeleton: Skeleton) -> Floats:
+    """(J, 27) weights of `LIFTER_KEYPOINTS` whose sum is where each joint is taken to be (`check_joints`)."""
     check_joints(skeleton)
     weights = np.zeros((skeleton.joint_count, len(LIFTER_KEYPOINTS)))
     for row, joint in enumerate(skeleton.joints):
         for name, weight in FROM_LANDMARKS[joint].items():
             weights[row, LIFTER_KEYPOINTS.index(name)] = weight
-    trust = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
-    return np.einsum("jk,...kc->...jc", weights, positions), np.einsum("jk,...k->...j", trust, scores)
+    return weights
 
 
 def joint_confidence(skeleton: Skeleton, track: KeypointTrack) -> NDArray[np.float32]:

@@ -63,7 +63,7 @@ def normalize_keypoints(
     """
     positions = np.asarray(positions, dtype=np.float64)
     scores = np.minimum(np.asarray(scores, dtype=np.float64) / SURE_SCORE, 1.0)
-    seen = (scores >= MIN_SCORE) & np.isfinite(positions).all(axis=-1)
+    seen = (scores >= MIN_SCORE) & np.isfinite(positions[..., 0]) & np.isfinite(positions[..., 1])
     focal = np.asarray(focal_px, dtype=np.float64)[..., None, None]
     rays = np.where(seen[..., None], positions - np.asarray(centre_px)[..., None, :], 0.0) / focal
 
@@ -75,11 +75,11 @@ def normalize_keypoints(
 
     axis = normalize(np.concatenate([centre, np.ones_like(centre[..., :1])], axis=-1))
     R_camera_view = between(np.array([0.0, 0.0, 1.0]), axis)
-    homogeneous = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)
-    view = homogeneous @ R_camera_view  # row vectors: R_camera_view^T applied to each ray
+    # row vectors: R_camera_view^T applied to each ray (x, y, 1)
+    view = rays @ R_camera_view[..., :2, :] + R_camera_view[..., 2:, :]
     view = view[..., :2] / np.maximum(view[..., 2:], 1e-3)
 
-    size = np.sqrt(_weighted_mean(np.sum(view**2, axis=-1, keepdims=True), weights))  # (..., 1)
+    size = np.sqrt(_weighted_mean((view[..., :1] ** 2 + view[..., 1:] ** 2), weights))  # (..., 1)
     size = np.where(size > 1e-6, size, 1.0)
     view = np.where(seen[..., None], view / size[..., None], 0.0)
     features = np.concatenate(
