@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from bpy.props import EnumProperty, StringProperty
 from . import errands, pictures, rigs, session
 from .core.video_to_pose import protocol
 from .core.video_to_pose.errors import VideoToPoseError
-from .words import say
+from .words import draw_text, say
 
 ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv", ".3gp", ".ogv")
 """Of files that may be dropped; any file that can be decoded may be picked."""
@@ -267,7 +266,10 @@ class WatchVideoOperator(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         clip = known(context.scene)
-        return clip is not None and clip.facts is not None
+        if clip is None or clip.facts is None:
+            cls.poll_message_set("The video has not been looked at yet, or cannot be read")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene, path = context.scene, path_of(context.scene)
@@ -368,12 +370,6 @@ def told_length(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def draw_text(layout: bpy.types.UILayout, text: str, icon: str, characters: int) -> None:
-    """A sentence over as many lines as it needs; labels do not wrap by themselves."""
-    for number, line in enumerate(textwrap.wrap(text, characters)):
-        layout.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 @persistent

@@ -9,6 +9,7 @@ from bpy.props import IntProperty
 from . import session, setup_view
 from .core.video_to_pose.errors import VideoToPoseError
 from .jobs import Job, Outcome, Status
+from .words import draw_text, say
 
 LOG = "Video to Pose Log"
 """Name of the text that shows a log; each time the same one."""
@@ -196,7 +197,7 @@ def _draw_title(row: bpy.types.UILayout, job: Job, characters: int) -> None:
 
 def _draw_progress(column: bpy.types.UILayout, job: Job, characters: int) -> None:
     if job.hindrance:
-        _draw_text(column, job.hindrance, "BLANK1", characters)
+        draw_text(column, job.hindrance, "BLANK1", characters)
         return
     column.progress(factor=job.done or 0.0, type="BAR", text=job.stage)
     for line in filter(None, (job.frames, job.tell_pace())):
@@ -214,11 +215,11 @@ def draw_outcome(column: bpy.types.UILayout, outcome: Outcome, characters: int, 
     """
     bad = outcome.code not in ("", "cancelled")
     icon = "BLANK1" if job is not None else "ERROR" if bad else "INFO" if outcome.code else "CHECKMARK"
-    _draw_text(column, outcome.message, icon, characters)
+    draw_text(column, outcome.message, icon, characters)
     if outcome.hint:
-        _draw_text(column, outcome.hint, "BLANK1", characters)
+        draw_text(column, outcome.hint, "BLANK1", characters)
     for warning in outcome.warnings:
-        _draw_text(column, warning, "INFO", characters)
+        draw_text(column, warning, "INFO", characters)
     if outcome.code in _SETUP_CODES and setup_view.has_engine(bpy.context):  # else the button stands above
         column.separator()
         row = column.row(align=True)
@@ -226,6 +227,9 @@ def draw_outcome(column: bpy.types.UILayout, outcome: Outcome, characters: int, 
         row.operator("video_to_pose.doctor", text="", icon="HEART")
         row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
         setup_view.draw_faults(column, characters)
+    if outcome.code == "weights-offline" and not bpy.app.online_access:
+        column.separator()
+        setup_view.draw_online_access(column)
     if bad and job is not None:
         column.separator()
         row = column.row(align=True)
@@ -236,15 +240,10 @@ def draw_outcome(column: bpy.types.UILayout, outcome: Outcome, characters: int, 
         column.operator("video_to_pose.copy_details", icon="COPYDOWN")
     for take in job.takes if job is not None else [outcome.take] if outcome.take is not None else []:
         column.separator()
-        text = (
-            "Put on the Chosen Armature" if job is None or len(job.takes) == 1 else f"Put {take.stem} on the Armature"
-        )
+        new = bpy.context.scene.video_to_pose.target == "NEW"
+        where = "Put on a New Armature" if new else "Put on the Chosen Armature"
+        text = where if job is None or len(job.takes) == 1 else f"{take.stem}: {say(where)}"
         column.operator("video_to_pose.apply_take", text=text, icon="ARMATURE_DATA").filepath = str(take)
-
-
-def _draw_text(layout: bpy.types.UILayout, text: str, icon: str, characters: int) -> None:
-    for number, line in enumerate(textwrap.wrap(text, characters)):
-        layout.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 _CLASSES = (

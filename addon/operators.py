@@ -58,6 +58,9 @@ class CaptureOperator(bpy.types.Operator):
         if not context.scene.video_to_pose.video:
             cls.poll_message_set("Choose a video first")
             return False
+        if context.scene.video_to_pose.target == "EXISTING" and context.scene.video_to_pose.armature is None:
+            cls.poll_message_set("Choose an armature first, or New Armature")
+            return False
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -147,7 +150,10 @@ class ExportOperator(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if _solvable(context) is None:
-            cls.poll_message_set("Select an armature whose action came from a take")
+            if results.shown(context) is not None:
+                cls.poll_message_set("Take the motion back from its NLA track first")
+            else:
+                cls.poll_message_set("Select an armature whose action came from a take")
             return False
         return True
 

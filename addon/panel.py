@@ -58,22 +58,23 @@ class OptionsPanel(_InTab, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         fields = context.scene.video_to_pose
-        column = layout.column(heading="Person and Camera")
+        column = _group(layout, "Person and Camera")
         column.prop(fields, "person")
         column.prop(fields, "max_people")
         column.prop(fields, "height_m")
         column.prop(fields, "even_sides")
         column.prop(fields, "field_of_view")
-        column = layout.column(heading="Quality")
+        column = _group(layout, "Quality")
         for name in ("variant", "lifter", "flip", "device"):
             column.prop(fields, name)
-        column = layout.column(heading="Video")
+        column = _group(layout, "Motion")
         column.prop(fields, "smoothing_cutoff_hz")
         column.prop(fields, "root_depth_cutoff_hz")
         column.prop(fields, "flat_floor")
         row = column.column(align=True)
         row.prop(fields, "contact_speed_m_s")
         row.prop(fields, "contact_height_m")
+        column = _group(layout, "Scene")
         column.prop(fields, "match_scene")
         column.prop(fields, "camera")
 
@@ -91,17 +92,16 @@ class CharacterPanel(_InTab, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         fields = context.scene.video_to_pose
-        column = layout.column(heading="Way")
+        column = _group(layout, "Path")
         for name in ("root_motion", "scale", "start", "facing"):
             column.prop(fields, name)
-        column = layout.column(heading="Body")
+        column = _group(layout, "Body")
         for name in ("feet", "limbs", "smoothing", "repair", "joint_limits"):
             column.prop(fields, name)
-        column = layout.column(heading="Keys")
+        column = _group(layout, "Keys")
         column.prop(fields, "key_error")
         if fields.key_error > 0:
             column.prop(fields, "key_distance")
-        layout.operator("video_to_pose.export", text="Export…", icon="EXPORT").filepath = ""
         layout.operator("video_to_pose.apply_take", text="Apply a Take…", icon="FILE_FOLDER").filepath = ""
 
 
@@ -134,6 +134,13 @@ class BonesPanel(_InTab, bpy.types.Panel):
             split = row.split(factor=0.4, align=True)
             split.label(text=_part_label(slot.part), icon=_sureness(slot))
             split.prop_search(slot, "bone", armature.data, "bones", text="")
+
+
+def _group(layout: bpy.types.UILayout, title: str) -> bpy.types.UILayout:
+    """A column of fields under a title; what Blender calls a heading stands beside checkboxes only."""
+    column = layout.column()
+    column.label(text=title)
+    return column
 
 
 def _part_label(part: str) -> str:

@@ -29,6 +29,7 @@ from . import clip, errands, jobs, pictures, properties, rigs, session
 from .core.video_to_pose import protocol
 from .core.video_to_pose.errors import InputError, VideoToPoseError
 from .core.video_to_pose.settings import CaptureSettings, DetectSettings, TrackSettings, VideoSettings
+from .words import draw_text, say
 
 _SHORTLY = 5  # people of the list that are shown before one asks for all
 _FORBIDDEN = str.maketrans(dict.fromkeys('\\/:*?"<>|', "_"))
@@ -530,12 +531,13 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters: int) ->
         row.operator("video_to_pose.clear_people", text="", icon="X")
     if State.problem is not None:
         column = layout.box().column(align=True)
-        clip.draw_text(column, State.problem.message, "ERROR", characters)
-        clip.draw_text(column, State.problem.hint, "BLANK1", characters)
+        draw_text(column, State.problem.message, "ERROR", characters)
+        draw_text(column, State.problem.hint, "BLANK1", characters)
     if people is None:
         return
     if reason := is_stale(scene):
-        clip.draw_text(layout.box().column(align=True), f"{reason} Find them again.", "ERROR", characters)
+        text = say("{reason} Find them again.", reason=say(reason))
+        draw_text(layout.box().column(align=True), text, "ERROR", characters)
     shown = len(people.tracks) if people.all else min(_SHORTLY, len(people.tracks))
     column = layout.column(align=True)
     for index in range(shown):
@@ -550,8 +552,8 @@ def draw_targets(layout: bpy.types.UILayout, scene: bpy.types.Scene, characters:
     people = of_video(scene)
     chosen = [track.name for track in people.tracks if track.use] if people is not None else []
     if len(chosen) > 1:
-        text = f"{chosen[0]} goes onto it; the others get new armatures."
-        clip.draw_text(layout.column(align=True), text, "INFO", characters)
+        text = say("{person} goes onto it; the others get new armatures.", person=chosen[0])
+        draw_text(layout.column(align=True), text, "INFO", characters)
 
 
 def _draw_search(layout: bpy.types.UILayout, looking: Search) -> None:

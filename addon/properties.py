@@ -116,7 +116,8 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
     target: EnumProperty(name="Target", description="What the captured motion is put on", items=_TARGETS)
     armature: PointerProperty(
         name="Armature",
-        description="The armature to animate. Mixamo, Unreal, HumanIK and .L/.R bone names are understood",
+        description="The armature to animate: any rig of a person, in any rest pose. Its bones are found by name and "
+        "shape; see Bones",
         type=bpy.types.Object,
         poll=_is_armature,
     )
@@ -221,7 +222,7 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         max=8,
     )
     height_m: FloatProperty(
-        name="Height",
+        name="Height (m)",  # of people, whatever the unit of the scene
         description="How tall the person is, without shoes. 0 lets the capture estimate it",
         default=_DEFAULT.camera.height_m or 0.0,
         min=0.0,
@@ -229,8 +230,6 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         max=3.0,
         precision=2,
         step=1,
-        subtype="DISTANCE",
-        unit="LENGTH",
     )
     field_of_view: FloatProperty(
         name="Field of View",
@@ -280,7 +279,7 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         step=1,
     )
     contact_height_m: FloatProperty(
-        name="And Lower Than",
+        name="And Lower Than (m)",
         description="A foot that is lower than this, and slow, is in contact with the floor",
         default=_DEFAULT.motion.contact_height_m,
         min=0.0,
@@ -288,8 +287,6 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
         max=2.0,
         precision=3,
         step=1,
-        subtype="DISTANCE",
-        unit="LENGTH",
     )
     start_s: FloatProperty(
         name="From",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import bpy
 
-from . import check_frames, results
+from . import check_frames, facts, panel, results
 from .words import say
 
 
@@ -38,12 +38,14 @@ class ResultPanel(_InTab, bpy.types.Panel):
         row.scale_y = 1.3
         row.operator("video_to_pose.solve_again", icon="FILE_REFRESH")
         row.operator("video_to_pose.recall_settings", text="", icon="EYEDROPPER")
+        stored = results.told(found.action) or {}
+        facts.draw(layout, stored, context.scene.unit_settings.system, panel.characters_in(context))
         column = layout.column(align=True)
-        said = (results.told(found.action) or {}).get("said")
-        if said:
+        if stored.get("said"):
             row = column.row(align=True)
             row.label(text="Feet as your markers say", icon="PMARKER_ACT")
             row.operator("video_to_pose.find_contacts", text="", icon="LOOP_BACK")
+        column.operator("video_to_pose.export", text="Export…", icon="EXPORT").filepath = ""
         if found.strip is None:
             column.operator("video_to_pose.push_down", icon="NLA_PUSHDOWN")
         else:

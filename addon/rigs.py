@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from . import bone_maps, check_frames, contacts
 from .actions import assigned, new_action, other_modes, rotation_modes, write_keys
 from .attachments import carriers
-from .core.video_to_pose import resample, resolve, retarget, review
+from .core.video_to_pose import resample, resolve, retarget, review, summary
 from .core.video_to_pose.errors import InputError
 from .core.video_to_pose.formats import take as take_file
 from .core.video_to_pose.retarget.bone_map import switches_of
@@ -74,6 +74,7 @@ class Result:
         check: what Blender makes of them.
         to_look_at: number of spans of frames that want a look.
         notes: what could not be had as it was asked for, as sentences.
+        about: what is known of the person and the camera (`summary.describe`).
     """
 
     armature: str
@@ -88,6 +89,7 @@ class Result:
     check: Check
     to_look_at: int = 0
     notes: tuple[str, ...] = ()
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def apply_take(
@@ -361,6 +363,7 @@ def _check(
         action, review.doubts(laid.take), check, float(laid.motion.timestamps[0]), float(frames[0]), rate
     )
     camera, motion = resolve.solved_with(laid.take)
+    about = summary.describe(laid.take)
     stored = {
         "take": str(settings.take or ""),
         "video": str(settings.video or ""),
@@ -371,6 +374,7 @@ def _check(
         "contacts": contacts.written(action),
         "said": said,
         "limb_errors_degrees": check.limb_errors,
+        "about": about,
     }
     if wanted.root_motion == "object":
         stored["world"] = animation.rig.world.tolist()
@@ -387,6 +391,7 @@ def _check(
         keys=keys,
         check=check,
         to_look_at=len(getattr(action, "video_to_pose_checks", ())),
+        about=about,
     )
 
 

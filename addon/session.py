@@ -27,7 +27,7 @@ from typing import ClassVar
 import bpy
 from bpy.app.handlers import persistent
 
-from . import bone_maps, doctor, engine, installation, logs, rigs
+from . import bone_maps, doctor, engine, facts, installation, logs, rigs
 from .core.video_to_pose import __version__, protocol
 from .core.video_to_pose.errors import Cancelled, InputError, VideoToPoseError
 from .core.video_to_pose.formats import take as take_file
@@ -338,7 +338,9 @@ def _take_steps(bringing: Bringing, share_s: float | None) -> None:
                     return
     except StopIteration as ended:
         results: list[rigs.Result] = ended.value
-        warnings = [*job.warnings, *(text for result in results for text in result.check.warnings)]
+        path = job.order.apply.retarget.root_motion
+        about = [text for result in results for text in (*facts.warnings(result.about, path), *result.check.warnings)]
+        warnings = [*job.warnings, *about]
         job.end(Status.DONE, Outcome(" ".join(map(told, results)), warnings=warnings, take=_first(job)))
     except VideoToPoseError as error:
         job.end(Status.FAILED, replace(explain(error), take=_first(job)))
@@ -527,12 +529,7 @@ def in_scene(scene: bpy.types.Scene) -> Iterator[None]:
 def told(result: rigs.Result) -> str:
     """A finished capture in one line."""
     what = "a new armature" if result.made_armature else result.armature
-    said = f"{result.frames} frames on {what}, {result.bones} bones keyed."
-    errors = result.check.limb_errors
-    if errors:
-        worst = max(errors, key=lambda limb: errors[limb][0])
-        said += f" Limbs point true to {errors[worst][0]:.1f}° on average."
-    return said
+    return f"{result.frames} frames on {what}, {result.bones} bones keyed."
 
 
 def explain(error: VideoToPoseError) -> Outcome:

@@ -12,7 +12,7 @@ import bpy
 from . import doctor, engine, installed, runtimes, session, versions
 from .core.video_to_pose import __version__
 from .core.video_to_pose.errors import VideoToPoseError
-from .words import say
+from .words import draw_text, say
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context, preferences: bpy.types.AddonPreferences) -> None:
@@ -33,7 +33,7 @@ def draw_version(column: bpy.types.UILayout, characters: int) -> None:
     """The range of Blenders this is for, or what is wrong with this one."""
     wrong = versions.verdict(bpy.app.version)
     if wrong:
-        _draw_lines(column, wrong, "ERROR", characters)
+        draw_text(column, wrong, "ERROR", characters)
         return
     column.label(
         text=say(
@@ -64,10 +64,10 @@ def _draw_engine(own: bpy.types.AddonPreferences, column: bpy.types.UILayout, ch
         try:
             engine.find_python("", session.engine_environment())
         except VideoToPoseError as error:
-            _draw_lines(column, error.message, "ERROR", characters)
-            _draw_lines(column, error.hint, "BLANK1", characters)
+            draw_text(column, error.message, "ERROR", characters)
+            draw_text(column, error.hint, "BLANK1", characters)
     else:
-        _draw_lines(
+        draw_text(
             column,
             "Not installed yet. Capturing runs in a Python of its own, so that Blender stays quick and clean.",
             "INFO",
@@ -93,7 +93,7 @@ def _draw_engine(own: bpy.types.AddonPreferences, column: bpy.types.UILayout, ch
         if found is not None:
             row.operator("video_to_pose.remove_engine", text="", icon="TRASH")
         if not bpy.app.online_access:
-            _draw_lines(
+            draw_text(
                 column,
                 "Online Access is off (Preferences, System): the engine is installed from a bundle, a file that "
                 "holds all it needs.",
@@ -103,9 +103,9 @@ def _draw_engine(own: bpy.types.AddonPreferences, column: bpy.types.UILayout, ch
     outcome = session.State.outcome
     if outcome is not None and not running:
         bad = outcome.code not in ("", "cancelled")
-        _draw_lines(column, outcome.message, "ERROR" if bad else "CHECKMARK", characters)
+        draw_text(column, outcome.message, "ERROR" if bad else "CHECKMARK", characters)
         if outcome.hint:
-            _draw_lines(column, outcome.hint, "BLANK1", characters)
+            draw_text(column, outcome.hint, "BLANK1", characters)
         if outcome.details:
             column.operator("video_to_pose.copy_details", icon="COPYDOWN")
 
@@ -127,28 +127,22 @@ def _draw_doctor(column: bpy.types.UILayout, characters: int) -> None:
         draw_findings(column.column(align=True), characters)
 
 
-def _draw_lines(column: bpy.types.UILayout, text: str, icon: str, characters: int) -> None:
-    """A text over as many lines as it takes; labels do not wrap by themselves."""
-    for number, line in enumerate(textwrap.wrap(say(text), characters)):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1", translate=False)
-
-
 def draw_first_steps(layout: bpy.types.UILayout, context: bpy.types.Context) -> bool:
     """In the sidebar: what is to be done before capturing. Returns whether there is anything."""
     width = context.region.width if context.region is not None else 300
     characters = max(20, int(width / (7.0 * (context.preferences.system.ui_scale or 1.0))) - 6)
     wrong = versions.verdict(bpy.app.version)
     if wrong:
-        _draw_lines(layout.column(align=True), wrong, "ERROR", characters)
+        draw_text(layout.column(align=True), wrong, "ERROR", characters)
     if session.State.installation is not None:
         box = layout.box().column(align=True)
-        _draw_lines(box, "The capture engine is being installed.", "IMPORT", characters)
+        draw_text(box, "The capture engine is being installed.", "IMPORT", characters)
         draw_installation(box)
         return True
     if has_engine(context):
         return False
     box = layout.box().column(align=True)
-    _draw_lines(
+    draw_text(
         box, "One step first: the capture engine, which looks at the video, is not installed.", "INFO", characters
     )
     box.separator()
@@ -157,8 +151,17 @@ def draw_first_steps(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
     row.operator("video_to_pose.install_engine", icon="IMPORT")
     row.operator("video_to_pose.doctor", text="", icon="HEART")
     row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
+    if not bpy.app.online_access:
+        box.separator()
+        draw_text(box, "Online Access is off: the engine comes from a file, a bundle.", "INTERNET_OFFLINE", characters)
+        draw_online_access(box)
     draw_faults(box, characters)
     return True
+
+
+def draw_online_access(layout: bpy.types.UILayout) -> None:
+    """The way to the switch in Blender's preferences that allows downloads."""
+    layout.operator("screen.userpref_show", text="Allow Online Access…", icon="INTERNET").section = "SYSTEM"
 
 
 def draw_faults(column: bpy.types.UILayout, characters: int) -> None:
@@ -170,8 +173,8 @@ def draw_faults(column: bpy.types.UILayout, characters: int) -> None:
     """
     for finding in session.State.findings:
         if finding.needed and not finding.ok:
-            _draw_lines(column, say("{what}: {found}", what=finding.name, found=finding.found), "CANCEL", characters)
-            _draw_lines(column, finding.mend, "FORWARD", characters)
+            draw_text(column, say("{what}: {found}", what=finding.name, found=finding.found), "CANCEL", characters)
+            draw_text(column, finding.mend, "FORWARD", characters)
 
 
 def has_engine(context: bpy.types.Context) -> bool:

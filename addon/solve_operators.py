@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import ClassVar
 
 import bpy
+from bpy.props import FloatProperty
 
 from . import operators, properties, results, rigs, session
 from .core.video_to_pose.errors import VideoToPoseError
+from .core.video_to_pose.settings import CameraSettings, MotionSettings, RetargetSettings
 
 
 class _OnResult:
@@ -37,15 +40,27 @@ class SolveAgainOperator(_OnResult, bpy.types.Operator):
         found, fields = results.shown(context), context.scene.video_to_pose
         if found is None:
             return {"CANCELLED"}
-        try:
-            before = rigs.stored_settings(results.told(found.action) or {})[1]
-            solving = properties.solving(fields, before)
-            result = rigs.solve_again(context, found.armature, properties.retarget_settings(fields), solving)
-        except VideoToPoseError as error:
-            return operators._failed(self, error)
-        session.State.outcome = session.Outcome(session.told(result), warnings=[*result.notes, *result.check.warnings])
-        self.report({"INFO"}, session.told(result))
-        return {"FINISHED"}
+        before = rigs.stored_settings(results.told(found.action) or {})[1]
+        return _again(self, context, properties.retarget_settings(fields), properties.solving(fields, before))
+
+
+def _again(
+    operator: bpy.types.Operator,
+    context: bpy.types.Context,
+    how: RetargetSettings,
+    solving: tuple[CameraSettings, MotionSettings] | None,
+) -> set[str]:
+    """Solve the shown motion again, and tell how that went in the panel and in Blender's status line."""
+    found = results.shown(context)
+    if found is None:
+        return {"CANCELLED"}
+    try:
+        result = rigs.solve_again(context, found.armature, how, solving)
+    except VideoToPoseError as error:
+        return operators._failed(operator, error)
+    session.State.outcome = session.Outcome(session.told(result), warnings=[*result.notes, *result.check.warnings])
+    operator.report({"INFO"}, session.told(result))
+    return {"FINISHED"}
 
 
 class RecallSettingsOperator(bpy.types.Operator):
@@ -69,6 +84,59 @@ class RecallSettingsOperator(bpy.types.Operator):
         how, solving = rigs.stored_settings(results.told(found.action) or {})
         properties.recall(context.scene.video_to_pose, how, solving)
         return {"FINISHED"}
+
+
+class SetHeightOperator(_OnResult, bpy.types.Operator):
+    """Say how tall the person is. The motion is solved again with it, otherwise as it was. What stands behind ± is by how much single frames differ; one camera tells a height to about 10 cm"""  # noqa: E501
+
+    bl_idname = "video_to_pose.set_height"
+    bl_label = "Set the Person's Height"
+
+    height_m: FloatProperty(
+        name="Height (m)",
+        description="How tall the person is, without shoes. 0 takes the estimate again",
+        min=0.0,
+        soft_max=2.2,
+        max=3.0,
+        precision=2,
+        step=1,
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        found = results.shown(context)
+        about = (results.told(found.action) or {}).get("about") if found is not None else None
+        if about is not None:
+            self.height_m = about["height_m"]
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        found, fields = results.shown(context), context.scene.video_to_pose
+        if found is None:
+            return {"CANCELLED"}
+        how, solving = rigs.stored_settings(results.told(found.action) or {})
+        camera, motion = solving or (CameraSettings(), MotionSettings())
+        height = round(self.height_m, 5) or None
+        done = _again(self, context, how, (replace(camera, height_m=height), motion))
+        if done == {"FINISHED"}:
+            fields.height_m = self.height_m  # so that it still holds when the panel's settings are taken
+        return done
+
+
+class LeavePathOutOperator(_OnResult, bpy.types.Operator):
+    """Solve the motion again with the path In Place, otherwise as it was: the character stays on its spot, and the camera's way is not in its motion any more"""  # noqa: E501
+
+    bl_idname = "video_to_pose.leave_path_out"
+    bl_label = "Leave the Path Out"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        found, fields = results.shown(context), context.scene.video_to_pose
+        if found is None:
+            return {"CANCELLED"}
+        how, solving = rigs.stored_settings(results.told(found.action) or {})
+        done = _again(self, context, replace(how, root_motion="in_place"), solving)
+        if done == {"FINISHED"}:
+            fields.root_motion = "in_place"
+        return done
 
 
 class FindContactsOperator(_OnResult, bpy.types.Operator):
@@ -96,5 +164,11 @@ class FindContactsOperator(_OnResult, bpy.types.Operator):
         return {"FINISHED"}
 
 
-_CLASSES = (SolveAgainOperator, RecallSettingsOperator, FindContactsOperator)
+_CLASSES = (
+    SolveAgainOperator,
+    RecallSettingsOperator,
+    SetHeightOperator,
+    LeavePathOutOperator,
+    FindContactsOperator,
+)
 register, unregister = bpy.utils.register_classes_factory(_CLASSES)

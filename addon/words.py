@@ -6,6 +6,8 @@ know. Here the sentence with its gaps is looked up first, and the gaps are fille
 lists all that can be translated.
 """
 
+import textwrap
+
 import bpy
 
 
@@ -24,3 +26,16 @@ def tip(text: str, **values: object) -> str:
     """A tooltip in the language of the tooltips."""
     said: str = bpy.app.translations.pgettext_tip(text)
     return said.format(**values) if values else said
+
+
+def draw_text(layout: bpy.types.UILayout, text: str, icon: str, characters: int) -> None:
+    """A sentence over as many lines as it needs; labels do not wrap by themselves.
+
+    Args:
+        layout: a column.
+        text: what to say, in English or translated already.
+        icon: of the first line.
+        characters: that fit into a line beside an icon.
+    """
+    for number, line in enumerate(textwrap.wrap(say(text), characters)):
+        layout.label(text=line, icon=icon if number == 0 else "BLANK1", translate=False)

@@ -17,7 +17,7 @@ from pathlib import Path
 ADDON = Path(__file__).resolve().parents[1] / "addon"
 
 _SHOWN = {"text", "name", "description", "message"}  # keyword arguments whose values Blender shows
-_TOLD = {"poll_message_set": 0, "report": 1, "say": 0, "tip": 0, "_draw_lines": 1}  # calls -> which argument
+_TOLD = {"poll_message_set": 0, "report": 1, "say": 0, "tip": 0, "draw_text": 1, "_group": 1}  # calls -> which argument
 _CLASS_FIELDS = {"bl_label", "bl_description"}
 _KINDS = ("Operator", "Panel", "UIList", "Menu", "FileHandler")
 
