@@ -76,6 +76,7 @@ def add_commands(command: Callable[[str, Callable[[Options], None], str], argpar
     group.add_argument("--channels", type=int, default=512)
     group.add_argument("--levels", type=int, default=2, help="blocks in time; T = 3 ** (levels + 1)")
     group.add_argument("--causal", action="store_true", help="look at nothing that comes, for live use")
+    group.add_argument("--exact-keypoints", action="store_true", help="on clean projections, as a yardstick only")
     group.add_argument("--pairs", metavar="DIR", help="rendered clips; a sixteenth of every batch is drawn from them")
     group.add_argument("--start-from", metavar="CKPT", help="go on from this checkpoint")
 
@@ -306,6 +307,7 @@ def _train_lifter(options: Options) -> None:
         channels=options.channels,
         levels=options.levels,
         causal=options.causal,
+        exact_keypoints=options.exact_keypoints,
         precision=options.precision,
         seed=options.seed,
     )

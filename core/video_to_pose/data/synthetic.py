@@ -87,10 +87,13 @@ class Batch:
     up: Floats
 
 
-def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Generator) -> Batch:
+def draw(
+    bank: Bank, count: int, frames: int, answered: int, rng: np.random.Generator, *, exact_keypoints: bool = False
+) -> Batch:
     """`count` random samples of `frames` frames at 30 frames a second, motion speed 0.7 to 1.4, half of them mirrored.
 
     The truth is that of frames `answered` and `answered` + 1. A clip shorter than the stretch is held at its last one.
+    With `exact_keypoints` no detector errs, as if all were seen: what papers call clean projections.
     """
     keypoints, joints = _stretches(bank, count, frames, slice(answered, answered + 2), rng)
     mirrored = rng.random(count) < 0.5
@@ -100,9 +103,10 @@ def draw(bank: Bank, count: int, frames: int, answered: int, rng: np.random.Gene
     seen = (keypoints - position[:, None, None]) @ R_world_camera
     relative = (joints - joints[:, :, :1]) @ R_world_camera[:, answered : answered + 2]
     exact: Floats = (focal[:, None, None, None] * seen[..., :2] / np.maximum(seen[..., 2:], 0.05)).astype(np.float32)
-    pixels, scores = draw_errors(exact, seen, half_size, rng)
-    pixels, scores = _other_detectors(exact, pixels, scores, rng)
-    scores = np.where(_unknown(count, rng)[:, None], 0.0, scores)
+    pixels, scores = exact, np.ones(exact.shape[:3], dtype=np.float32)
+    if not exact_keypoints:
+        pixels, scores = _other_detectors(exact, *draw_errors(exact, seen, half_size, rng), rng)
+        scores = np.where(_unknown(count, rng)[:, None], 0.0, scores)
     # the user rarely knows the lens: half of the time the lifter is told the common one
     told = np.where(rng.random(count) < 0.5, 1.0 / np.tan(np.radians(30)), focal * rng.normal(1, 0.03, count))
     features, R_camera_view = normalize_keypoints(pixels, scores, told[:, None], np.zeros(2))

@@ -35,6 +35,8 @@ class TrainingSettings:
     levels: int = 2
     frame_blocks: int = 2
     causal: bool = False
+    exact_keypoints: bool = False
+    """Train on clean projections, as papers do: the yardstick for what the detector's errors are worth."""
     dropout: float = 0.0
     learning_rate: float = 1e-3
     precision: Literal["single", "bf16"] = "single"
@@ -153,12 +155,15 @@ def train_on_bank(
     window = 3 ** (settings.levels + 1)
     answered = window - 1 if settings.causal else window // 2
 
+    def drawn(count: int, rng: np.random.Generator) -> synthetic.Batch:
+        return synthetic.draw(bank, count, window + 1, answered, rng, exact_keypoints=settings.exact_keypoints)
+
     def draw(rng: np.random.Generator) -> synthetic.Batch:
         if not pairs:
-            return synthetic.draw(bank, settings.batch, window + 1, answered, rng)
+            return drawn(settings.batch, rng)
         seen = settings.batch // 16
         parts = (
-            synthetic.draw(bank, settings.batch - seen, window + 1, answered, rng),
+            drawn(settings.batch - seen, rng),
             rendered.draw_pairs(pairs, seen, window + 1, answered, rng),
         )
         mixed = rng.permutation(settings.batch)  # velocities are learnt from a part of the batch
