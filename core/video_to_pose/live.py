@@ -147,8 +147,7 @@ class Recording:
 
 def at_least(seen: KeypointTrack, rate: float) -> KeypointTrack:
     """A track with so many frames a second or more: lifters know no slower ones. Gaps stay gaps."""
-    own = (seen.frame_count - 1) / float(np.ptp(seen.timestamps))
-    if own > rate / _SLOW:
+    if seen.frame_rate > rate / _SLOW:
         return seen
     count = int(float(np.ptp(seen.timestamps)) * rate + 1e-6) + 1
     times = seen.timestamps[0] + np.arange(count) / rate

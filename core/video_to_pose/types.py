@@ -36,6 +36,13 @@ def _set(instance: object, **values: Any) -> None:
         object.__setattr__(instance, name, value)
 
 
+def frame_rate(timestamps: NDArray[np.float64]) -> float:
+    """Frames per second of (F,) seconds; 30.0 for a single frame, which has no rate of its own."""
+    if len(timestamps) < 2:
+        return 30.0
+    return float((len(timestamps) - 1) / (timestamps[-1] - timestamps[0]))
+
+
 @dataclass(frozen=True, eq=False)
 class KeypointTrack:
     """2D keypoints of one person over a clip.
@@ -68,6 +75,10 @@ class KeypointTrack:
     @property
     def frame_count(self) -> int:
         return len(self.timestamps)
+
+    @property
+    def frame_rate(self) -> float:
+        return frame_rate(self.timestamps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,10 +213,7 @@ class Motion:
 
     @property
     def frame_rate(self) -> float:
-        """Frames per second (30.0 for a single frame, which has no rate of its own)."""
-        if len(self.timestamps) < 2:
-            return 30.0
-        return float((len(self.timestamps) - 1) / (self.timestamps[-1] - self.timestamps[0]))
+        return frame_rate(self.timestamps)
 
 
 def _check_bones(directions: Floats, lengths: Floats) -> None:
@@ -292,9 +300,7 @@ class RigAnimation:
 
     @property
     def frame_rate(self) -> float:
-        if len(self.timestamps) < 2:
-            return 30.0
-        return float((len(self.timestamps) - 1) / (self.timestamps[-1] - self.timestamps[0]))
+        return frame_rate(self.timestamps)
 
 
 @dataclass(frozen=True, eq=False)

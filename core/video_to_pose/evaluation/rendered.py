@@ -36,7 +36,7 @@ from ..motion.root import root_path
 from ..retarget.plant import runs
 from ..settings import CaptureSettings
 from ..skeleton import SKELETONS, Skeleton
-from ..types import KeypointTrack
+from ..types import KeypointTrack, frame_rate
 from . import feet, metrics, orientation, trajectory
 
 Array = NDArray[np.floating]
@@ -203,7 +203,7 @@ def figures(answer: Answer, truth: Truth, found: NDArray[np.bool_]) -> dict[str,
         truth: of the same frames.
         found: (F,) those that count; differences in time never reach across the others.
     """
-    rate = _rate(truth.timestamps)
+    rate = frame_rate(truth.timestamps)
     predicted, true = _about_hips(answer.points(JOINTS), truth.points(JOINTS))
     result: dict[str, Any] = _pose(predicted, true, found, rate)
     inside = _inside(truth, truth.camera.project(truth.points(JOINTS)), truth.points(JOINTS)) & found[:, None]
@@ -277,7 +277,7 @@ def _foot_name(answer: Answer, name: str) -> str:
 def planted(truth: Truth) -> NDArray[np.bool_]:
     """(F, 4) whether heel and base of the toes, left and right, really stand on the floor (`feet.true_contacts`)."""
     soles = truth.camera.to_world(truth.points(_SOLES))
-    return feet.true_contacts(soles, _resting(truth, _SOLES), _rate(truth.timestamps))
+    return feet.true_contacts(soles, _resting(truth, _SOLES), frame_rate(truth.timestamps))
 
 
 def _resting(truth: Truth, names: Sequence[str]) -> Array:
@@ -334,10 +334,6 @@ def _limbs(joints: Array) -> float:
     return float(np.median(lengths.sum(axis=1)))
 
 
-def _rate(timestamps: NDArray[np.float64]) -> float:
-    return float((len(timestamps) - 1) / np.ptp(timestamps)) if len(timestamps) > 1 else 30.0
-
-
 # --- the clip and the aim -----------------------------------------------------------------------------------------
 
 
@@ -361,7 +357,7 @@ def facts(truth: Truth) -> dict[str, Any]:
     right, down, forward = truth.camera.R_world_camera[2]
     inside = _inside(truth, truth.landmarks_2d, truth.landmarks)
     hips = truth.points(("left_hip", "right_hip")).mean(axis=1)
-    rate, contacts = _rate(truth.timestamps), planted(truth)
+    rate, contacts = frame_rate(truth.timestamps), planted(truth)
     return {
         "source": truth.source,
         "rate": round(rate, 3),

@@ -134,9 +134,7 @@ class Lifter:
 
 def phases(track: KeypointTrack, frame_rate: float) -> list[slice]:
     """Faster footage is lifted in interleaved phases, each at about the rate that a network knows."""
-    seconds = track.timestamps[-1] - track.timestamps[0]
-    rate = (track.frame_count - 1) / seconds if seconds > 0 else frame_rate
-    stride = max(1, round(rate / frame_rate))
+    stride = max(1, round(track.frame_rate / frame_rate))
     return [slice(phase, None, stride) for phase in range(min(stride, track.frame_count))]
 
 

@@ -54,7 +54,7 @@ def solve(
             )
         lengths *= camera.height_m / standing_height(skeleton, lengths)
     focal, centre = intrinsics(track.image_size, camera)
-    rate = float((track.frame_count - 1) / np.ptp(track.timestamps)) if track.frame_count > 1 else 30.0
+    rate = track.frame_rate
 
     seen = np.any(pose.confidence > 0, axis=1, keepdims=True)
     unseen = unseen_joints(skeleton, track, rate)

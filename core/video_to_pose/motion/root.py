@@ -63,7 +63,7 @@ def root_path(
     if not usable.any():
         return root
     frames = np.arange(len(root))
-    rate = _rate(track.timestamps)
+    rate = track.frame_rate
     quality = weight.sum(axis=1) * root[:, 2] ** 2 * usable
     log_depth = np.interp(frames, frames[usable], np.log(root[usable, 2]))
     root[:, 2] = np.exp(smooth(log_depth, rate, depth_cutoff_hz, quality))
@@ -92,7 +92,3 @@ def _translation(points: Array, rays: Array, weight: Array) -> Array:
     )
     normal += 1e-9 * np.eye(3)
     return np.linalg.solve(normal, right[..., None])[..., 0]
-
-
-def _rate(timestamps: NDArray[np.float64]) -> float:
-    return (len(timestamps) - 1) / (timestamps[-1] - timestamps[0]) if len(timestamps) > 1 else 30.0
