@@ -98,5 +98,5 @@ def warnings(about: dict[str, Any], path: str) -> list[str]:
         path: what became of the person's way: `RetargetSettings.root_motion`.
     """
     if about["camera_moves"] and path != "in_place":
-        return [say("The camera moved, and the path includes its motion. See Result.")]
+        return [say("The camera moved: see Result.")]
     return []

@@ -7,6 +7,9 @@ import bpy
 
 from . import bone_maps, clip, job_list, people, session, setup_view
 
+_AFTER_RESULT = 1
+"""Order of panels that stand below what a capture has brought, which one wants to see first."""
+
 
 class _InTab:
     """Where all our panels are."""
@@ -51,6 +54,7 @@ class OptionsPanel(_InTab, bpy.types.Panel):
     bl_idname = "VIDEO_TO_POSE_PT_options"
     bl_label = "Options"
     bl_parent_id = "VIDEO_TO_POSE_PT_capture"
+    bl_order = _AFTER_RESULT
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -85,6 +89,7 @@ class CharacterPanel(_InTab, bpy.types.Panel):
     bl_idname = "VIDEO_TO_POSE_PT_character"
     bl_label = "Character"
     bl_parent_id = "VIDEO_TO_POSE_PT_capture"
+    bl_order = _AFTER_RESULT
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -111,6 +116,7 @@ class BonesPanel(_InTab, bpy.types.Panel):
     bl_idname = "VIDEO_TO_POSE_PT_bones"
     bl_label = "Bones"
     bl_parent_id = "VIDEO_TO_POSE_PT_capture"
+    bl_order = _AFTER_RESULT
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
 
     @classmethod

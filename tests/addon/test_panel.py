@@ -82,7 +82,7 @@ STATES = {
     ),
     "after success": (
         "job('DONE', session.Outcome('150 frames on Hero.', warnings=['Check 1 s.']), takes=[Path('t.npz')])",
-        ["label 150 frames on Hero.", "label Check 1 s.", "button Put on the Chosen Armature", "button Capture"],
+        ["label 150 frames on Hero.", "label Check 1 s.", "button Put on a New Armature", "button Capture"],
         ["button Copy Details", "button Install Engine", "button Try Again"],
     ),
     "after a mistake": (
