@@ -97,7 +97,7 @@ class CharacterPanel(_InTab, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         fields = context.scene.video_to_pose
-        column = _group(layout, "Path")
+        column = _group(layout, "Way")
         for name in ("root_motion", "scale", "start", "facing"):
             column.prop(fields, name)
         column = _group(layout, "Body")
