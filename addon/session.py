@@ -636,6 +636,8 @@ def _redraw() -> None:
 def _before_loss(*_: object) -> None:
     """Before an undo, and before another file may be opened: nothing may hold on to data that goes."""
     _let_go()
+    if State.outcome is not None and not State.outcome.code:
+        State.outcome = None  # it tells of a motion that may be gone
 
 
 @persistent

@@ -233,21 +233,23 @@ answer({"done": [list(first), list(second)], "actions": len(bpy.data.actions), "
     assert "No armature is chosen" in got["wrong"] and got["code"] == "rig-missing"
 
 
-def test_one_undo_takes_a_capture_back(blender, extension, save_take):
+def test_one_undo_takes_a_capture_back_and_what_was_told_of_it(blender, extension, save_take):
     got = blender.run(
         """
 bpy.ops.ed.undo_push(message="before")
 objects = len(bpy.data.objects)
 bpy.ops.video_to_pose.apply_take("EXEC_DEFAULT", True, filepath=sys.argv[2])
 made = len(bpy.data.objects)
+told = [part("session").State.outcome is not None]
 bpy.ops.ed.undo()
-answer([made - objects, len(bpy.data.objects) - objects, len(bpy.data.actions)])
+told.append(part("session").State.outcome is not None)
+answer([made - objects, len(bpy.data.objects) - objects, len(bpy.data.actions), told])
 """,
         extension,
         save_take(frames=4),
         prelude=INSTALL,
     )
-    assert got == [1, 0, 0]
+    assert got == [1, 0, 0, [True, False]]
 
 
 def test_the_installed_script_uses_the_extension_it_lies_in(blender, extension, save_take, tmp_path):
