@@ -13,6 +13,9 @@ import bpy
 
 from .words import draw_text, say
 
+_USUALLY_OFF_M = 0.1
+"""How far off a height is that one camera tells (docs/results.md), however well the frames agree."""
+
 _LIMBS = {  # in the order in which they are told
     "arms": "arm",
     "forearms": "forearm",
@@ -55,7 +58,7 @@ def is_given(stored: dict[str, Any]) -> bool:
 
 
 def height(about: dict[str, Any], given: bool, system: str) -> str:
-    """The person's height, and how sure it is: ``Height 1.74 m ± 0.05 m, estimated``.
+    """The person's height, and how sure it is: ``Height 1.74 m ± 0.10 m, estimated``.
 
     Args:
         about: the facts.
@@ -69,7 +72,7 @@ def height(about: dict[str, Any], given: bool, system: str) -> str:
     return say(
         "Height {height} ± {spread}, estimated",
         height=length(about["height_m"], system),
-        spread=length(about["height_spread_m"], system),
+        spread=length(max(about["height_spread_m"], _USUALLY_OFF_M), system),
     )
 
 

@@ -87,7 +87,7 @@ class RecallSettingsOperator(bpy.types.Operator):
 
 
 class SetHeightOperator(_OnResult, bpy.types.Operator):
-    """Say how tall the person is. The motion is solved again with it, otherwise as it was. What stands behind ± is by how much single frames differ; one camera tells a height to about 10 cm"""  # noqa: E501
+    """Say how tall the person is. The motion is solved again with it, otherwise as it was"""
 
     bl_idname = "video_to_pose.set_height"
     bl_label = "Set the Person's Height"
