@@ -233,8 +233,8 @@ class VideoToPoseProperties(bpy.types.PropertyGroup):
     )
     field_of_view: FloatProperty(
         name="Field of View",
-        description="The camera's field of view along the longer side of the picture. 0 assumes a usual "
-        f"{_DEFAULT.camera.assumed_fov_degrees:.0f}°",
+        description="The camera's field of view along the longer side of the picture. 0 takes what "
+        f"the file tells, or else a usual {_DEFAULT.camera.assumed_fov_degrees:.0f}°",
         default=radians(_DEFAULT.camera.fov_degrees or 0.0),
         min=0.0,
         max=radians(170.0),

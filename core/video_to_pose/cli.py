@@ -626,7 +626,7 @@ def add_motion_options(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=CameraSettings.assumed_fov_degrees,
         metavar="DEG",
-        help="used when --fov is not given",
+        help="used where neither --fov nor the file tells",
     )
     group.add_argument(
         "--height", type=float, default=CameraSettings.height_m, metavar="M", help="the person's height in metres"

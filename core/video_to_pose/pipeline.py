@@ -63,6 +63,7 @@ def capture(path: Path, settings: CaptureSettings, progress: Report | None = Non
     report = progress or (lambda _: None)
     seconds: dict[str, float] = {}
     info, lifter = _open(path, settings, report, seconds)
+    settings = _through_its_lens(settings, info)
     camera: dict[str, Any] = {}
     keypoints = find_keypoints(info, settings, report, seconds, cache, camera)
     _give_back_memory()
@@ -80,6 +81,7 @@ def capture_people(
     report = progress or (lambda _: None)
     seconds: dict[str, float] = {}
     info, lifter = _open(path, settings, report, seconds)
+    settings = _through_its_lens(settings, info)
     seen = find_detections(info, settings, report, seconds)
     people = track.find_people(seen.times, seen.detections, seen.image_size, settings.track, seen.cuts)
     real = [person for person in people if not person.is_still and person.reflection_of is None] or people[:1]
@@ -108,6 +110,13 @@ def _open(
     return info, lifter
 
 
+def _through_its_lens(settings: CaptureSettings, info: video.VideoInfo) -> CaptureSettings:
+    """The settings, assuming the field of view that the file tells; one that is given counts all the same."""
+    if info.fov_degrees is None:
+        return settings
+    return replace(settings, camera=replace(settings.camera, assumed_fov_degrees=info.fov_degrees))
+
+
 def _told_whence(
     take: Take,
     info: video.VideoInfo,
@@ -121,10 +130,16 @@ def _told_whence(
         **take.provenance,
         "video": {"name": path.name, "sha256": _sha256(path), "frame_rate": info.frame_rate, "codec": info.codec},
         "detector": _about_detector(settings.detect),
-        "camera": camera,
+        "camera": {"fov_from": _lens_told_by(settings, info), **camera},
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
     }
     return replace(take, provenance=provenance)
+
+
+def _lens_told_by(settings: CaptureSettings, info: video.VideoInfo) -> str:
+    if settings.camera.fov_degrees is not None:
+        return "option"
+    return "assumption" if info.fov_degrees is None else "video"
 
 
 _POSSIBLE = {

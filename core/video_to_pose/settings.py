@@ -75,6 +75,7 @@ class CameraSettings:
     fov_degrees: float | None = None
     """Field of view along the image's longer side; None assumes `assumed_fov_degrees`."""
     assumed_fov_degrees: float = 60.0
+    """A usual one, or what the file told of its camera (`quicktime`)."""
     height_m: float | None = None
     """The person's standing height; None keeps the lifter's estimate."""
 

@@ -8,6 +8,7 @@ seconds since the video stream's start, from presentation timestamps, and strict
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .quicktime import focal_length_35mm
 from .settings import VideoSettings
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ _PROBED_PACKETS = 240  # enough to tell a variable frame rate, little to read
 _REORDERED = 20  # pictures by which decoding order and time may differ, and more
 _NO_VIDEO_FORMATS = {"tty", "lrc", "srt", "ass", "webvtt"}  # FFmpeg draws plain text as a film of characters
 _FALLBACK_RATE = 30.0
+_FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class VideoInfo:
         frame_rate: average frames per second, over the first seconds.
         is_variable: frames are unevenly spaced, as far as the first few seconds tell.
         codec: FFmpeg's name of the codec, e.g. ``"h264"``.
+        fov_degrees: along the picture's longer side, where the camera wrote it into the file.
     """
 
     path: Path
@@ -63,6 +67,7 @@ class VideoInfo:
     frame_rate: float
     is_variable: bool
     codec: str
+    fov_degrees: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,18 @@ def probe(path: str | Path) -> VideoInfo:
             frame_rate=rate,
             is_variable=is_variable,
             codec=stream.codec_context.name,
+            fov_degrees=_field_of_view(path, width, height),
         )
+
+
+def _field_of_view(path: Path, width: int, height: int) -> float | None:
+    """Degrees along the longer side: the like lens on 35 mm film has the same angle over the diagonal."""
+    focal_mm = focal_length_35mm(path)
+    if focal_mm is None:
+        return None
+    return math.degrees(
+        2 * math.atan(max(width, height) / math.hypot(width, height) * _FILM_DIAGONAL_MM / 2 / focal_mm)
+    )
 
 
 def read_frames(path: str | Path, settings: VideoSettings | None = None, warn: Warn | None = None) -> Iterator[Frame]:

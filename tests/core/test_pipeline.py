@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from video_to_pose import bones, pipeline, review, summary, video
+from video_to_pose import bones, motion, pipeline, review, summary, video
 from video_to_pose.errors import Cancelled, InputError
 from video_to_pose.settings import CaptureSettings, DetectSettings, LiftSettings, MotionSettings, VideoSettings
 from video_to_pose.types import Take
@@ -118,6 +118,21 @@ def test_seconds_of_low_confidence_are_named(captured):
     times = captured.motion.timestamps
     assert review.confidence_spans(captured) == []
     assert review.confidence_spans(dim) == [(times[6], times[14])]
+
+
+def test_the_lens_is_the_one_that_is_given_or_that_the_file_tells_or_a_usual_one(short_example, captured):
+    plain = video.probe(short_example)
+    telephone = replace(plain, fov_degrees=72.0)
+    given = replace(CaptureSettings(), camera=replace(CaptureSettings().camera, fov_degrees=50.0))
+
+    def angle(settings, info):
+        focal, _ = motion.intrinsics((1000, 500), pipeline._through_its_lens(settings, info).camera)
+        return 2 * np.degrees(np.arctan(500 / focal))
+
+    assert angle(CaptureSettings(), plain) == pytest.approx(60)
+    assert angle(CaptureSettings(), telephone) == pytest.approx(72)
+    assert angle(given, telephone) == pytest.approx(50)
+    assert captured.provenance["camera"]["fov_from"] == "assumption"
 
 
 def test_a_missing_video_is_told_before_anything_is_loaded(tmp_path):
