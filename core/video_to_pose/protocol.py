@@ -143,6 +143,7 @@ class Clip:
     is_variable: bool
     codec: str
     picture: Path
+    fov_degrees: float | None = None
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,7 @@ _CHECKS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("is_variable", "still", "settled"), (bool,)),
     "dropped": (int,),
     "total": (int, type(None)),
+    "fov_degrees": (*_NUMBER, type(None)),
     **dict.fromkeys(("portraits", "joints", "parents"), (list,)),
 }
 _PATHS = ("take", "picture")
