@@ -41,21 +41,20 @@ class SolveAgainOperator(_OnResult, bpy.types.Operator):
         if found is None:
             return {"CANCELLED"}
         before = rigs.stored_settings(results.told(found.action) or {})[1]
-        return _again(self, context, properties.retarget_settings(fields), properties.solving(fields, before))
+        how, solving = properties.retarget_settings(fields), properties.solving(fields, before)
+        return _again(self, context, found.armature, how, solving)
 
 
 def _again(
     operator: bpy.types.Operator,
     context: bpy.types.Context,
+    armature: bpy.types.Object,
     how: RetargetSettings,
     solving: tuple[CameraSettings, MotionSettings] | None,
 ) -> set[str]:
-    """Solve the shown motion again, and tell how that went in the panel and in Blender's status line."""
-    found = results.shown(context)
-    if found is None:
-        return {"CANCELLED"}
+    """Solve an armature's motion again, and tell how that went in the panel and in Blender's status line."""
     try:
-        result = rigs.solve_again(context, found.armature, how, solving)
+        result = rigs.solve_again(context, armature, how, solving)
     except VideoToPoseError as error:
         return operators._failed(operator, error)
     session.State.outcome = session.Outcome(session.told(result), warnings=[*result.notes, *result.check.warnings])
@@ -116,7 +115,7 @@ class SetHeightOperator(_OnResult, bpy.types.Operator):
         how, solving = rigs.stored_settings(results.told(found.action) or {})
         camera, motion = solving or (CameraSettings(), MotionSettings())
         height = round(self.height_m, 5) or None
-        done = _again(self, context, how, (replace(camera, height_m=height), motion))
+        done = _again(self, context, found.armature, how, (replace(camera, height_m=height), motion))
         if done == {"FINISHED"}:
             fields.height_m = self.height_m  # so that it still holds when the panel's settings are taken
         return done
@@ -133,7 +132,7 @@ class LeavePathOutOperator(_OnResult, bpy.types.Operator):
         if found is None:
             return {"CANCELLED"}
         how, solving = rigs.stored_settings(results.told(found.action) or {})
-        done = _again(self, context, replace(how, root_motion="in_place"), solving)
+        done = _again(self, context, found.armature, replace(how, root_motion="in_place"), solving)
         if done == {"FINISHED"}:
             fields.root_motion = "in_place"
         return done

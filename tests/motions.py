@@ -9,6 +9,7 @@ import numpy as np
 from video_to_pose import bones
 from video_to_pose.data import body as bodies
 from video_to_pose.data import mocap
+from video_to_pose.lift.normalize import LIFTER_KEYPOINTS
 from video_to_pose.motion.rigid import rigid_parts
 from video_to_pose.retarget.plant import runs
 from video_to_pose.retarget.rig import rest_directions, rest_places
@@ -22,6 +23,15 @@ LENGTHS = np.array(
     [0.11, 0.42, 0.38, 0.15, 0.11, 0.42, 0.38, 0.15, 0.23, 0.24, 0.19, 0.14, 0.15] + 2 * [0.18, 0.23, 0.23, 0.09],
     dtype=np.float32,
 )
+LENGTHS_32 = np.concatenate([LENGTHS, 2 * [0.08, 0.05, 0.09, 0.08, 0.1]]).astype(np.float32)
+"""Of `BODY_32`."""
+
+
+def landmark_joints() -> list[int]:
+    """The joint of `BODY_32` that is at, or near, each of `LIFTER_KEYPOINTS`."""
+    called = {"pinky": "little", "foot_index": "toe", "eye": "ear"}
+    named = [(name, *name.partition("_")[::2]) for name in LIFTER_KEYPOINTS]
+    return [BODY_32.index(f"{side}_{called[part]}" if part in called else name) for name, side, part in named]
 
 
 def make_motion(directions, root, rate=30.0, lengths=LENGTHS, skeleton=BODY_22) -> Motion:

@@ -27,10 +27,8 @@ def focal_length_35mm(path: Path) -> float | None:
     try:
         with path.open("rb") as file:
             movie = _movie(file)
-        metas = [atom for kind, atom in _atoms(movie) if kind == b"meta"]
-        for _, track in (atom for atom in _atoms(movie) if atom[0] == b"trak"):
-            metas += [atom for kind, atom in _atoms(track) if kind == b"meta"]
-        stated = [mm for meta in metas for mm in _stated(meta)]
+        places = [movie, *_contents(movie, b"trak")]
+        stated = [mm for place in places for meta in _contents(place, b"meta") for mm in _stated(meta)]
     except (OSError, struct.error, ValueError, KeyError):
         return None
     return next((mm for mm in stated if _POSSIBLE_MM[0] <= mm <= _POSSIBLE_MM[1]), None)
@@ -62,6 +60,11 @@ def _atoms(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
+def _contents(data: bytes, kind: bytes) -> list[bytes]:
+    """Of all atoms of one kind."""
+    return [content for found, content in _atoms(data) if found == kind]
+
+
 def _stated(meta: bytes) -> Iterator[float]:
     """Values of `_KEY` in what a ``meta`` atom holds, which in MP4 begins with a version."""
     parts = dict(_atoms(meta if meta[4:8] in (b"hdlr", b"keys", b"ilst") else meta[4:]))
@@ -70,6 +73,6 @@ def _stated(meta: bytes) -> Iterator[float]:
         number = int.from_bytes(item, "big")
         if not 0 < number <= len(names) or names[number - 1] != _KEY:
             continue
-        for _, data in (atom for atom in _atoms(value) if atom[0] == b"data"):
+        for data in _contents(value, b"data"):
             kind, content = int.from_bytes(data[:4], "big"), data[8:]
             yield float(content) if kind == 1 else float(struct.unpack(_NUMBERS[kind], content)[0])

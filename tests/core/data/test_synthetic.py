@@ -4,25 +4,19 @@
 import numpy as np
 import pytest
 
-from tests.motions import LENGTHS as BODY_LENGTHS
+from tests.motions import LENGTHS_32, landmark_joints
 from video_to_pose import bones
 from video_to_pose.data import synthetic
-from video_to_pose.lift.joint_keypoints import FROM_LANDMARKS
-from video_to_pose.lift.normalize import EXTRA_FEATURES, LIFTER_KEYPOINTS
+from video_to_pose.lift.normalize import EXTRA_FEATURES
 from video_to_pose.retarget.rig import rest_directions
 from video_to_pose.skeleton import BODY_32
-
-LENGTHS = np.concatenate([BODY_LENGTHS, 2 * [0.08, 0.05, 0.09, 0.08, 0.1]]).astype(np.float32)
-_SHOWN_BY = {landmark: joint for joint, weights in FROM_LANDMARKS.items() for landmark, w in weights.items() if w == 1}
 
 
 @pytest.fixture(scope="module")
 def bank() -> synthetic.Bank:
     """Somebody who stands with arms spread, for two seconds."""
-    joints = bones.compose(BODY_32, rest_directions(BODY_32), LENGTHS) + [0, 0, 1.0]
-    index = [BODY_32.index(_SHOWN_BY[name]) if _SHOWN_BY[name] in BODY_32.joints else BODY_32.index("nose")
-             for name in LIFTER_KEYPOINTS]  # fmt: skip
-    points = np.concatenate([joints[index], joints]).astype(np.float32)
+    joints = bones.compose(BODY_32, rest_directions(BODY_32), LENGTHS_32) + [0, 0, 1.0]
+    points = np.concatenate([joints[landmark_joints()], joints]).astype(np.float32)
     return synthetic.Bank(np.broadcast_to(points, (1, 60, *points.shape)), np.array([0, 60]), 30.0)
 
 
@@ -43,7 +37,7 @@ def test_a_sample_holds_the_truth_of_two_neighbouring_frames_from_the_pelvis(ban
     lengths = np.linalg.norm(
         batch.joints[:, :, BODY_32.bone_children] - batch.joints[:, :, BODY_32.bone_parents], axis=-1
     )
-    assert np.allclose(lengths, np.maximum(LENGTHS, 0), atol=1e-4)
+    assert np.allclose(lengths, LENGTHS_32, atol=1e-4)
     upright = batch.joints[:, :, BODY_32.index("thorax")]
     assert (np.sum(upright * batch.up, axis=-1) > 0.9 * np.linalg.norm(upright, axis=-1)).all()
 

@@ -8,18 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.motions import LENGTHS as BODY_LENGTHS  # noqa: E402
+from tests.motions import LENGTHS_32, landmark_joints  # noqa: E402
 from video_to_pose import bones, lift  # noqa: E402
 from video_to_pose.data.synthetic import Batch  # noqa: E402
-from video_to_pose.lift.normalize import LIFTER_KEYPOINTS, normalize_keypoints  # noqa: E402
+from video_to_pose.lift.normalize import normalize_keypoints  # noqa: E402
 from video_to_pose.retarget.rig import rest_directions  # noqa: E402
 from video_to_pose.rotation import axis_angle_to_matrix  # noqa: E402
 from video_to_pose.settings import LiftSettings  # noqa: E402
 from video_to_pose.skeleton import BODY_32  # noqa: E402
 from video_to_pose.training import lifter as training  # noqa: E402
 
-LENGTHS = np.concatenate([BODY_LENGTHS, 2 * [0.08, 0.05, 0.09, 0.08, 0.1]]).astype(np.float32)
-"""Of `BODY_32`."""
 SETTINGS = training.TrainingSettings(minutes=0.02, batch=32, channels=32, levels=1, learning_rate=3e-3)
 ANSWERED = 4
 """The middle of nine frames."""
@@ -29,14 +27,9 @@ def draw(rng: np.random.Generator) -> Batch:
     """A T-posed person who is turned at random before a level camera."""
     angle = rng.uniform(-1.5, 1.5, SETTINGS.batch)[:, None] + np.linspace(0, 0.1, 10)
     upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # world to a level camera that looks along +Y
-    joints = bones.compose(BODY_32, rest_directions(BODY_32), LENGTHS)
+    joints = bones.compose(BODY_32, rest_directions(BODY_32), LENGTHS_32)
     turned = joints @ np.swapaxes(axis_angle_to_matrix(np.array([0, 0, 1.0]), angle), -1, -2) @ upright.T
-    called = {"pinky": "little", "foot_index": "toe", "eye": "ear"}
-    index = []
-    for name in LIFTER_KEYPOINTS:
-        side, _, part = name.partition("_")
-        index.append(BODY_32.index(f"{side}_{called[part]}" if part in called else name))
-    seen = turned[:, :, index] + [0, 0, 4.0]
+    seen = turned[:, :, landmark_joints()] + [0, 0, 4.0]
     pixels = seen[..., :2] / seen[..., 2:]
     features, R = normalize_keypoints(pixels, np.ones(pixels.shape[:-1]), 1.0, np.zeros(2))
     up = np.einsum("nfij,i->nfj", R, [0.0, -1.0, 0.0])
@@ -47,7 +40,7 @@ def draw(rng: np.random.Generator) -> Batch:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("training") / "net.pt"
-    training.train(draw, torch.as_tensor(LENGTHS), SETTINGS, path, report=lambda _: None)
+    training.train(draw, torch.as_tensor(LENGTHS_32), SETTINGS, path, report=lambda _: None)
     return path
 
 
@@ -61,7 +54,7 @@ def measure(net) -> float:
 
 def test_the_loss_teaches_the_pose():
     torch.manual_seed(0)
-    net = training.make_net(SETTINGS, torch.as_tensor(LENGTHS))
+    net = training.make_net(SETTINGS, torch.as_tensor(LENGTHS_32))
     before, rng = measure(net), np.random.default_rng(1)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(60):
@@ -82,8 +75,8 @@ def test_training_leaves_a_checkpoint_to_go_on_from(checkpoint):
 def test_joints_are_composed_as_the_core_composes_them():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(4, 31, 3)).astype(np.float32)
-    ours = training.compose(torch.as_tensor(directions), torch.as_tensor(LENGTHS).expand(4, -1))
-    assert np.allclose(ours, bones.compose(BODY_32, directions, LENGTHS), atol=1e-5)
+    ours = training.compose(torch.as_tensor(directions), torch.as_tensor(LENGTHS_32).expand(4, -1))
+    assert np.allclose(ours, bones.compose(BODY_32, directions, LENGTHS_32), atol=1e-5)
 
 
 def test_the_exported_file_is_the_trained_network_and_says_how_it_was_made(checkpoint, tmp_path):
